@@ -1,0 +1,34 @@
+package pop3
+
+import (
+	"context"
+
+	"postrider/internal/mail"
+	"postrider/internal/session"
+	"postrider/internal/store"
+)
+
+// Backend is everything that a POP3 session needs from the rest of the house.
+// It serves many sessions at once.
+type Backend interface {
+	// Login checks a name and password. Denied says that they don't fit, never
+	// which of the two; it takes one time for an unknown user and a wrong
+	// password. Transient: can't be told now.
+	Login(ctx context.Context, c *session.Conn, user, password string) (mail.AccountID, error)
+	// Open opens the account's maildrop in the configured lock mode; Busy when
+	// it is locked.
+	Open(ctx context.Context, c *session.Conn, account mail.AccountID) (store.Maildrop, error)
+	// Done is told how a session ended in which somebody had logged in, for the
+	// log.
+	Done(c *session.Conn, account mail.AccountID, s Summary)
+}
+
+// Summary is what a session did.
+type Summary struct {
+	Retrieved, Removed int   // messages
+	Octets             int64 // of the messages sent
+	// Err is why the removal at QUIT failed, or why the maildrop could not be
+	// read. Nil also for a connection that was dropped: Quit tells.
+	Err  error
+	Quit bool
+}

@@ -1,0 +1,77 @@
+package smtp
+
+import (
+	"context"
+	"io"
+	"net/netip"
+
+	"postrider/internal/mail"
+)
+
+// Backend is everything that an SMTP session needs from the rest of the house.
+//
+// Its errors become replies: a *Reply as it is; any other by its fault.Kind,
+// with a text that gives nothing away. A Backend serves many sessions at once.
+type Backend interface {
+	// Sender decides about a transaction's reverse-path. Nil accepts it.
+	Sender(ctx context.Context, tx *Transaction) error
+	// Recipient decides about one forward-path more; tx.Envelope.Recipients are
+	// those accepted before it. Nil accepts it.
+	Recipient(ctx context.Context, tx *Transaction, rcpt mail.Recipient) error
+	// Content begins the message of a transaction that has recipients.
+	Content(ctx context.Context, tx *Transaction) (Content, error)
+	// Verify answers VRFY where it may be answered: the mailboxes that a string
+	// names, each as "Name <address>" or "<address>".
+	Verify(ctx context.Context, who string) ([]string, error)
+	// Expand answers EXPN where it may be answered: the members of an alias.
+	Expand(ctx context.Context, alias string) ([]string, error)
+}
+
+// Content takes a message's octets, without dot-stuffing and with its line
+// endings, and then either is committed or aborted.
+type Content interface {
+	// Write's error ends the taking in of the message: it becomes the reply at
+	// the end of the data.
+	io.Writer
+	// Commit returns nil when the message is durable for every recipient.
+	Commit(ctx context.Context) error
+	// Abort forgets the message. After Commit it does nothing.
+	Abort()
+}
+
+// Transaction is one message's way in, from MAIL to the reply after its data.
+// The session makes it; Backend may read it during its calls.
+type Transaction struct {
+	Client   *Client
+	Envelope mail.Envelope
+}
+
+// Client is what is known of the peer.
+type Client struct {
+	// ConnID stands in every log line about the connection.
+	ConnID string
+	// Listener and Role are the listener's name and role.
+	Listener, Role string
+	// Hostname is the name the listener greeted with: "by" in the Received field.
+	Hostname string
+	Remote   netip.AddrPort
+	// Helo is what the client called itself, empty if it said nothing; Extended,
+	// whether by EHLO.
+	Helo     string
+	Extended bool
+	// TLS describes the connection's protection, empty if there is none.
+	TLS string
+	// Account is who has proven a name; zero for nobody.
+	Account mail.AccountID
+}
+
+// Reply is an SMTP reply. As an error it is the reply to send.
+type Reply struct {
+	// Code is the reply code, 200 to 599 (RFC 5321 §4.2).
+	Code int
+	// Enhanced is subject and detail of the enhanced code, "1.1" for 5.1.1; its
+	// class is derived from Code (RFC 2034 §4). Empty: the reply has none.
+	Enhanced string
+	// Text is one or more lines separated by LF.
+	Text string
+}

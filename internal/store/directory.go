@@ -1,0 +1,116 @@
+package store
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"postrider/internal/mail"
+)
+
+// Directory keeps domains, accounts and aliases. Names are keys in canonical
+// form, made by package mail: mail.Address.Key for addresses, lower-case A-labels
+// for domains. What the records mean (who is local, where an address leads) is
+// package directory's business.
+type Directory interface {
+	// Domain returns a domain's record, or NotFound.
+	Domain(ctx context.Context, name string) (Domain, error)
+	// Entry returns what an address stands for, or NotFound. "@domain" is the
+	// domain's catch-all.
+	Entry(ctx context.Context, address string) (Entry, error)
+	// Account returns an account, with its usage, or NotFound.
+	Account(ctx context.Context, id mail.AccountID) (Account, error)
+
+	// Domains, Entries and Accounts list by ascending name, those after the
+	// name given (empty: all). Entries and Accounts of one domain only, if it is
+	// not empty.
+	Domains(ctx context.Context, after string) iter.Seq2[Domain, error]
+	Entries(ctx context.Context, domain, after string) iter.Seq2[Entry, error]
+	Accounts(ctx context.Context, domain, after string) iter.Seq2[Account, error]
+
+	// Change makes all changes in one commit, or none: the first that can't be
+	// made is the error, of kind Exists or NotFound, in a *ChangeError. New
+	// accounts get their ID and their Inbox here; the IDs are returned in the
+	// order of the PutAccounts with New set.
+	Change(ctx context.Context, changes ...Change) ([]mail.AccountID, error)
+}
+
+// Domain is a local domain.
+type Domain struct {
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
+}
+
+// Entry is an address and what it stands for: an account, or targets.
+type Entry struct {
+	Address string         `json:"address"`
+	Account mail.AccountID `json:"account,omitempty"`
+	Targets []string       `json:"targets,omitempty"` // addresses, of an alias
+}
+
+// Account is who can have mail.
+type Account struct {
+	ID      mail.AccountID `json:"id"`
+	Address string         `json:"address"` // the login name, and the first address
+	// Password is the verifier in PHC or crypt(3) form; empty: no login. It is
+	// never the password, and it is never shown.
+	Password string    `json:"-"`
+	Disabled bool      `json:"disabled,omitempty"` // no login; mail is still taken
+	Quota    int64     `json:"quota"`              // octets; zero: no limit
+	Created  time.Time `json:"created"`
+	// Messages and Octets are what all its mailboxes hold; kept, not summed.
+	Messages int64 `json:"messages"`
+	Octets   int64 `json:"octets"`
+}
+
+// Change is one change of the directory: a PutDomain, RemoveDomain, PutAccount,
+// RemoveAccount, PutAlias or RemoveAlias.
+type Change interface{ change() }
+
+// PutDomain makes a domain; Exists if it is there.
+type PutDomain struct{ Domain Domain }
+
+// RemoveDomain removes a domain; NotFound if it is not there, Exists if it
+// still has accounts or aliases.
+type RemoveDomain struct{ Name string }
+
+// PutAccount makes an account (New: Exists if the address stands for anything;
+// NotFound if its domain is not there) or changes Password, Disabled and Quota
+// of the one that has the ID (NotFound). IfPassword, when not empty, must be the
+// password verifier that it has now, or the change is refused with Denied.
+type PutAccount struct {
+	New        bool
+	Account    Account
+	IfPassword string
+}
+
+// RemoveAccount removes an account, its mailboxes and its mail, and its entry.
+type RemoveAccount struct{ ID mail.AccountID }
+
+// PutAlias makes or changes an alias: Exists if the address is an account's,
+// NotFound if its domain is not there.
+type PutAlias struct {
+	Address string
+	Targets []string
+}
+
+// RemoveAlias removes an alias; NotFound if there is none.
+type RemoveAlias struct{ Address string }
+
+func (PutDomain) change()     {}
+func (RemoveDomain) change()  {}
+func (PutAccount) change()    {}
+func (RemoveAccount) change() {}
+func (PutAlias) change()      {}
+func (RemoveAlias) change()   {}
+
+// ChangeError says which of the changes given to Change could not be made.
+type ChangeError struct {
+	Index int
+	Err   error
+}
+
+func (e *ChangeError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause, which has the kind.
+func (e *ChangeError) Unwrap() error { return e.Err }
