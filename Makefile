@@ -1,0 +1,84 @@
+# postrider: make run, make test. CONTRIBUTING.md says what the others are for.
+
+GO      ?= go
+GOFLAGS += -buildvcs=false
+export GOFLAGS GOTOOLCHAIN = local
+
+DATA     ?= data
+FUZZTIME ?= 3s
+ROUNDS   ?= 100
+RUN      ?= .
+
+# What the tests with real clients need, as Debian's packages.
+CLIENTS = curl fetchmail gcc getmail6 libc6-dev msmtp mutt netcat-openbsd python3 swaks telnet
+
+.PHONY: run build test lint unit race cross fuzz torture torture-short e2e bench docs clients clean
+
+run: build
+	bin/postrider demo --data $(DATA)
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/postrider ./cmd/postrider
+
+# Everything, in the order in which a failure is cheapest to find.
+test: clients lint cross unit race fuzz torture-short e2e
+
+lint:
+	@bad=$$($(GO) tool -modfile=tools/go.mod gofumpt -l cmd internal); \
+		[ -z "$$bad" ] || { echo "not formatted (gofumpt -w): $$bad"; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags e2e ./e2e
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+# The program and its tests compile for the systems we name.
+cross:
+	@for t in linux/arm64 darwin/arm64 windows/amd64; do \
+		echo "vet $$t"; \
+		GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 $(GO) build -o /dev/null ./... || exit 1; \
+	done
+
+unit:
+	CGO_ENABLED=0 $(GO) test ./...
+
+race:
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+
+# A short run of every fuzz target; FUZZTIME=10m for a long one.
+fuzz:
+	@for p in $$($(GO) list ./internal/...); do \
+		d=$$($(GO) list -f '{{.Dir}}' $$p); \
+		for f in $$(cat $$d/*_test.go 2>/dev/null | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p'); do \
+			echo "fuzz $$p $$f"; \
+			$(GO) test -run='^$$' -fuzz="^$$f\$$" -fuzztime=$(FUZZTIME) $$p || exit 1; \
+		done; \
+	done
+
+# The ledger: clients write down each 250 while the server is killed at random.
+torture: build
+	$(GO) test -tags e2e -count=1 -timeout 60m -run TestTorture ./e2e -rounds $(ROUNDS)
+
+torture-short: build
+	$(GO) test -tags e2e -count=1 -timeout 10m -run TestTorture ./e2e -rounds 5
+
+# Real clients over TCP against the real binary.
+e2e: build
+	$(GO) test -tags e2e -count=1 -timeout 15m -skip TestTorture ./e2e
+
+bench:
+	$(GO) test -run='^$$' -bench=$(RUN) -benchmem ./...
+
+# Pages that are made from the tables in the code; the tests hold them to it.
+docs:
+	$(GO) test -run 'TestPage' ./internal/cli -update
+
+# Installed only where something is missing, and only as root.
+clients:
+	@missing=; for p in $(CLIENTS); do \
+		[ "$$(dpkg-query -W -f='$${db:Status-Abbrev}' $$p 2>/dev/null)" = "ii " ] || missing="$$missing $$p"; \
+	done; \
+	[ -z "$$missing" ] && exit 0; \
+	[ "$$(id -u)" = 0 ] || { echo "the tests need these packages, install them as root:$$missing"; exit 1; }; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+
+clean:
+	rm -rf bin
