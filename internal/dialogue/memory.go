@@ -15,22 +15,25 @@ import (
 //
 // C must have a Listener; its Teach says which lines are let through.
 func NewMemory(s session.Session, c *session.Conn) *Memory {
-	m := &Memory{s: s, c: c}
+	m := &Memory{s: s, c: c, split: wire.Splitter{Teach: c.Listener.Teach}}
 	m.take(s.Start(c))
 	return m
 }
 
 // Memory is the transport that NewMemory returns.
 type Memory struct {
-	s    session.Session
-	c    *session.Conn
-	step session.Step
-	in   []byte // what the session has not read yet
-	out  bytes.Buffer
-	// closed: Event(Closed) was given.
-	closed  bool
-	content content
-	logs    []string
+	s      session.Session
+	c      *session.Conn
+	step   session.Step
+	in     []byte // what has not been looked at
+	typed  []byte // of it, what the splitter has to look at
+	out    bytes.Buffer
+	closed bool // Event(Closed) was given
+	split  wire.Splitter
+	telnet wire.Telnet
+	dots   wire.DotReader
+	octets octets
+	logs   []string
 }
 
 // Read returns what the session said, io.EOF when it has closed, or ErrSilent.
@@ -75,6 +78,9 @@ func (m *Memory) Logs() []string { return m.logs }
 // take sends what a step has to say, and begins what it asks for.
 func (m *Memory) take(step session.Step) {
 	m.step = step
+	if step.Next == session.Dots || step.Next == session.Octets {
+		m.in, m.typed = append(m.typed, m.in...), nil
+	}
 	if step.Log != "" {
 		m.logs = append(m.logs, step.Log)
 	}
@@ -89,11 +95,13 @@ func (m *Memory) take(step session.Step) {
 	case session.Close:
 		m.close()
 	case session.StartTLS:
-		m.in = nil
+		m.in, m.typed = nil, nil
 		m.c.TLS = &session.TLS{Version: "TLS 1.3"}
 		m.take(m.s.Event(session.TLSReady))
-	case session.Dots, session.Octets:
-		m.content = content{sink: step.Sink}
+	case session.Dots:
+		m.dots.Reset(step.Sink)
+	case session.Octets:
+		m.octets = octets{sink: step.Sink, left: step.N}
 	}
 }
 
@@ -109,118 +117,66 @@ func (m *Memory) close() {
 func (m *Memory) advance() bool {
 	switch m.step.Next {
 	case session.Dots:
-		return m.dots()
+		n, done := m.dots.Feed(m.in)
+		m.in = m.in[n:]
+		if done {
+			m.take(m.s.Data(m.dots.Written(), m.dots.Err()))
+		}
+		return done
 	case session.Octets:
-		return m.octets()
+		m.in = m.octets.feed(m.in)
+		if m.octets.left > 0 {
+			return false
+		}
+		m.take(m.s.Data(m.octets.n, m.octets.err))
+		return true
 	}
 	return m.line()
 }
 
-// line looks for a whole line.
+// line gives the splitter the input up to the next LF, since what is behind
+// may be no line.
 func (m *Memory) line() bool {
-	end, ending := m.findLine()
-	if end < 0 {
-		if len(m.in) > wire.MaxSkip {
-			m.in = nil
-			m.take(m.s.Event(session.Flood))
-		}
-		return false
+	end := bytes.IndexByte(m.in, '\n') + 1
+	if end == 0 {
+		end = len(m.in)
 	}
-	raw := m.in[:end]
-	m.in = m.in[end+ending:]
-	var flaws wire.Flaw
-	if ending == 1 {
-		flaws |= wire.BareLF
+	if m.c.Listener.Teach {
+		var answer []byte
+		m.typed, answer = m.telnet.Filter(m.typed, m.in[:end])
+		m.out.Write(answer)
+	} else {
+		m.typed = append(m.typed, m.in[:end]...)
 	}
-	if bytes.IndexByte(raw, '\n') >= 0 {
-		flaws |= wire.BareLF
+	m.in = m.in[end:]
+	line, n, got := m.split.Next(m.typed)
+	switch got {
+	case wire.HaveLine:
+		step := m.s.Line(line)
+		m.typed = m.typed[n:]
+		m.take(step)
+	case wire.Flooded:
+		m.take(m.s.Event(session.Flood))
+	default:
+		m.typed = m.typed[n:]
 	}
-	if bytes.IndexByte(raw, '\r') >= 0 {
-		flaws |= wire.BareCR
-	}
-	if len(raw)+ending > wire.MaxLine {
-		flaws |= wire.TooLong
-		raw = raw[:min(len(raw), wire.MaxLine)]
-	}
-	m.take(m.s.Line(wire.Line{Bytes: raw, Flaws: flaws}))
-	return true
+	return got == wire.HaveLine || len(m.in) > 0
 }
 
-// findLine returns where the first line ends, and the length of its ending.
-func (m *Memory) findLine() (end, ending int) {
-	from := 0
-	for {
-		i := bytes.IndexByte(m.in[from:], '\n')
-		if i < 0 {
-			return -1, 0
-		}
-		i += from
-		if i > 0 && m.in[i-1] == '\r' {
-			return i - 1, 2
-		}
-		if m.c.Listener.Teach {
-			return i, 1
-		}
-		from = i + 1
-	}
+// octets is what has been read in Octets.
+type octets struct {
+	sink    io.Writer
+	left, n int64
+	err     error
 }
 
-// octets gives the sink what has come of the N octets.
-func (m *Memory) octets() bool {
-	n := min(int64(len(m.in)), m.step.N-m.content.n)
-	m.content.write(m.in[:n])
-	m.in = m.in[n:]
-	if m.content.n < m.step.N {
-		return false
+// feed takes what belongs to it and returns the rest.
+func (o *octets) feed(p []byte) []byte {
+	n := min(int64(len(p)), o.left)
+	o.left -= n
+	o.n += n
+	if o.sink != nil && o.err == nil {
+		_, o.err = o.sink.Write(p[:n])
 	}
-	m.take(m.s.Data(m.content.n, m.content.err))
-	return true
-}
-
-// dots gives the sink what has come before CRLF.CRLF. It works through the
-// lines, octet by octet; a line is kept back until it is whole.
-func (m *Memory) dots() bool {
-	for {
-		i := bytes.Index(m.in, []byte("\r\n"))
-		if i < 0 {
-			return false
-		}
-		line := m.in[:i+2]
-		m.in = m.in[i+2:]
-		if string(line) == ".\r\n" {
-			m.take(m.s.Data(m.content.n, m.content.err))
-			return true
-		}
-		m.content.check(line[:i])
-		m.content.write(bytes.TrimPrefix(line, []byte(".")))
-	}
-}
-
-// content is what has been read in Dots or Octets.
-type content struct {
-	sink io.Writer
-	n    int64
-	err  error
-}
-
-// write gives octets to the sink, until it fails once.
-func (c *content) write(p []byte) {
-	c.n += int64(len(p))
-	if c.sink == nil || c.err != nil && c.err != wire.ErrBareCR && c.err != wire.ErrBareLF {
-		return
-	}
-	if _, err := c.sink.Write(p); err != nil {
-		c.err = err
-	}
-}
-
-// check looks for a CR or LF that stands alone (RFC 5321 §2.3.8).
-func (c *content) check(line []byte) {
-	switch {
-	case c.err != nil:
-	case bytes.IndexByte(line, '\n') >= 0:
-		c.err = wire.ErrBareLF
-	case bytes.IndexByte(line, '\r') >= 0:
-		c.err = wire.ErrBareCR
-	}
+	return p[n:]
 }
