@@ -122,7 +122,7 @@ func (b *binder) keyValue(s scope, n *unstable.Node) {
 			return
 		}
 		if f.shape != table {
-			b.problem(key.Raw, fmt.Sprintf("%s has no keys below it", s.join(f.key)), "")
+			b.problem(key.Raw, fmt.Sprintf("%s has no keys below it", s.join(f.key)), "write "+f.key+" = …")
 			return
 		}
 		s = scope{v: s.v.Field(f.index), path: s.join(f.key)}

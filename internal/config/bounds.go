@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -15,7 +16,7 @@ func (f field) allows(v reflect.Value) error {
 		if near := nearest(v.String(), f.values); near != "" {
 			help = fmt.Sprintf("did you mean %q? Allowed: %s", near, orList(f.values))
 		}
-		return fmt.Errorf("%s", help)
+		return errors.New(help)
 	}
 	if !v.CanInt() {
 		return nil
@@ -25,7 +26,7 @@ func (f field) allows(v reflect.Value) error {
 	if off != nil && n == *off || (low == nil || n >= *low) && (high == nil || n <= *high) {
 		return nil
 	}
-	return fmt.Errorf("%s", f.interval())
+	return errors.New("allowed is: " + f.interval())
 }
 
 // bound returns the number in a tag, or nil.
@@ -84,7 +85,7 @@ func keyHelp(s scope, name string) string {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	if section := sectionWith(name); section != "" {
-		return fmt.Sprintf("%q belongs into %s", name, section)
+		return fmt.Sprintf("%q belongs to %s", name, section)
 	}
 	return "known here: " + strings.Join(keysOf(s.v.Type()), ", ")
 }
@@ -93,7 +94,7 @@ func keyHelp(s scope, name string) string {
 func sectionWith(name string) string {
 	t := reflect.TypeFor[Config]()
 	if f, ok := fieldOf(t, name); ok && f.shape == leaf {
-		return "the beginning of the file, before the first section"
+		return "the beginning of the file, above the first section"
 	}
 	for _, f := range fieldsOf(t) {
 		switch {

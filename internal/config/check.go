@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"postrider/internal/mail"
 )
 
 // Check returns what is wrong or doubtful between settings. It looks at nothing
@@ -40,16 +42,17 @@ func (k *checker) names() {
 	if c.Data == "" {
 		k.report("data", Problem{Message: "data is empty", Help: `write a folder: data = "data"`})
 	}
-	if c.Hostname != "" && !plausibleHost(c.Hostname) {
-		k.report("hostname", Problem{Message: fmt.Sprintf("hostname can't be %q", c.Hostname),
-			Help: "write a host name in ASCII, like mail.example.org"})
+	if c.Hostname != "" {
+		if _, err := mail.ParseDomain(c.Hostname); err != nil {
+			k.report("hostname", Problem{Message: fmt.Sprintf("hostname can't be %q: %v", c.Hostname, err),
+				Help: "write a host name, like mail.example.org"})
+		}
 	}
-	switch {
-	case c.Postmaster == "":
+	if c.Postmaster == "" {
 		k.report("postmaster", Problem{Warning: true, Message: "there is no postmaster",
 			Help: `write postmaster = "postmaster@…": RFC 5321 §4.5.1 wants mail to <Postmaster> to reach somebody`})
-	case !plausibleAddress(c.Postmaster):
-		k.report("postmaster", Problem{Message: fmt.Sprintf("postmaster can't be %q", c.Postmaster),
+	} else if _, err := mail.ParseAddress(c.Postmaster); err != nil {
+		k.report("postmaster", Problem{Message: fmt.Sprintf("postmaster can't be %q: %v", c.Postmaster, err),
 			Help: "write an address like postmaster@example.org"})
 	}
 	for _, r := range c.SMTP.RecipientDelimiters {
@@ -210,27 +213,4 @@ func loopback(address string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback()
-}
-
-// plausibleHost holds a name against RFC 5321 §4.1.2's Domain, roughly.
-func plausibleHost(s string) bool {
-	if len(s) > 255 {
-		return false
-	}
-	for label := range strings.SplitSeq(s, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return false
-		}
-		if strings.Trim(strings.ToLower(label), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-			return false
-		}
-	}
-	return true
-}
-
-// plausibleAddress wants a local part and a domain without blanks; the directory
-// knows whether they lead anywhere.
-func plausibleAddress(s string) bool {
-	at := strings.LastIndexByte(s, '@')
-	return at > 0 && at < len(s)-1 && len(s) <= 254 && !strings.ContainsAny(s, " \t\r\n<>")
 }

@@ -18,7 +18,7 @@ import "net/netip"
 type Config struct {
 	Hostname   string     `toml:"hostname" example:"mail.example.org" doc:"The name that the server greets with and writes into Received fields. Default: the name of the machine."`
 	Data       string     `toml:"data" doc:"The folder that holds the mail, the accounts and the administration socket. A relative path starts at the folder of this file."`
-	Postmaster string     `toml:"postmaster" example:"postmaster@example.org" doc:"Where mail to <Postmaster> without a domain goes (RFC 5321 §4.5.1): the address of an account or an alias here."`
+	Postmaster string     `toml:"postmaster" example:"postmaster@example.org" doc:"Where mail to Postmaster without a domain goes (RFC 5321 §4.5.1): the address of an account or an alias here."`
 	Listeners  []Listener `toml:"listener" doc:"An address that the server listens on. Write one [[listener]] for each."`
 	Limits     Limits     `toml:"limits" doc:"What all listeners share."`
 	SMTP       SMTP       `toml:"smtp" doc:"How mail is received."`

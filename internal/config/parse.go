@@ -159,7 +159,7 @@ func (s *source) syntax() error {
 	line, column := de.Position()
 	at := span{s, unstable.Range{Offset: uint32(s.offset(line, column)), Length: 1}}
 	p := at.locate(Problem{Message: strings.TrimPrefix(de.Error(), "toml: ")})
-	p.Help = syntaxHelp(p.text)
+	p.Help = syntaxHelp(p.Message, p.text)
 	return Problems{p}
 }
 
@@ -191,7 +191,13 @@ var (
 )
 
 // syntaxHelp guesses what was meant by a line that is not TOML.
-func syntaxHelp(line string) string {
+func syntaxHelp(message, line string) string {
+	switch {
+	case strings.Contains(message, "already defined"):
+		return "it may stand there once; leave one of the two out"
+	case strings.Contains(message, "cannot have new lines"):
+		return "text ends on its line, with the quote it began with"
+	}
 	if m := bareValue.FindStringSubmatch(line); m != nil {
 		return fmt.Sprintf("write %s = %q; text stands in quotes", m[1], m[2])
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
-	"strconv"
 	"strings"
 )
 
@@ -115,11 +114,11 @@ func (f field) kind() string {
 func format(v reflect.Value) string {
 	if t, ok := v.Interface().(encoding.TextMarshaler); ok {
 		text, _ := t.MarshalText() // those of this package never fail
-		return strconv.Quote(string(text))
+		return quote(string(text))
 	}
 	switch v.Kind() {
 	case reflect.String:
-		return strconv.Quote(v.String())
+		return quote(v.String())
 	case reflect.Slice:
 		items := make([]string, v.Len())
 		for i := range items {
@@ -136,9 +135,28 @@ func (f field) sample(value reflect.Value) string {
 	case f.example == "":
 		return format(value)
 	case f.typ.Kind() == reflect.Slice:
-		return "[" + strconv.Quote(f.example) + "]"
+		return "[" + quote(f.example) + "]"
 	case f.typ.Kind() == reflect.Int:
 		return f.example
 	}
-	return strconv.Quote(f.example)
+	return quote(f.example)
+}
+
+// quote returns text as a basic string of TOML.
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < ' ' || r == 0x7f:
+			fmt.Fprintf(&b, "\\u%04x", r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
 }
