@@ -44,6 +44,9 @@ type Content interface {
 type Transaction struct {
 	Client   *Client
 	Envelope mail.Envelope
+	// Notes is the backend's: what it wants to know again at the next call of
+	// this transaction. The session neither reads nor writes it.
+	Notes any
 }
 
 // Client is what is known of the peer.
