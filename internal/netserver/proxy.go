@@ -1,0 +1,87 @@
+package netserver
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/pires/go-proxyproto"
+)
+
+// headerBuffer is the size of the buffer for a PROXY header in octets; what
+// follows the header in it has to fit into the connection's own.
+const headerBuffer = 256
+
+var errNotTCP = errors.New("not about TCP")
+
+// readHeader takes the PROXY header from a peer that must send one, and learns
+// from it whom the peer speaks for.
+func (c *conn) readHeader() error {
+	if !contains(c.l.ProxyFrom, c.info.Remote.Addr()) {
+		return nil
+	}
+	now := time.Now()
+	if err := c.beginRead(inSetup, now, now.Add(headerWait)); err != nil {
+		return err
+	}
+	r := bufio.NewReaderSize(c.nc, headerBuffer)
+	header, err := proxyproto.Read(r)
+	c.endWait()
+	if err == nil {
+		err = c.believe(header)
+	}
+	if err != nil {
+		return c.headerFailed(err)
+	}
+	c.in.ready(smallSize)
+	rest, _ := r.Peek(r.Buffered()) // never fails: it is there
+	c.in.w = copy(c.in.b, rest)
+	c.octetsIn += int64(len(rest))
+	return nil
+}
+
+// believe takes the addresses of a header. One that is about the proxy itself
+// (LOCAL, UNKNOWN: a health check) changes nothing.
+func (c *conn) believe(h *proxyproto.Header) error {
+	if h.Command == proxyproto.LOCAL {
+		return nil
+	}
+	remote, local, ok := h.TCPAddrs()
+	if !ok {
+		return errNotTCP
+	}
+	c.info.Remote, c.info.Local = addrPort(remote), addrPort(local)
+	return nil
+}
+
+// headerFailed counts and words a failure; a connection that had to go for
+// another reason says so.
+func (c *conn) headerFailed(err error) error {
+	c.mu.Lock()
+	shed := c.isShed
+	c.mu.Unlock()
+	switch {
+	case shed:
+		return errShed
+	case c.srv.stopping.Load():
+		c.why = "shutdown"
+		return err
+	}
+	c.l.metrics.refused[badHeader].Inc()
+	c.srv.log.Warn("no valid PROXY header", "conn", c.info.ID, "listener", c.l.Name,
+		"remote", c.info.Remote, "err", reason(err))
+	return fmt.Errorf("PROXY header: %w", err)
+}
+
+// contains reports whether one of the prefixes has the address.
+func contains(prefixes []netip.Prefix, a netip.Addr) bool {
+	a = a.WithZone("")
+	for _, p := range prefixes {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,30 @@
+package netserver
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+)
+
+var (
+	errNoTLS = errors.New("TLS is not set up here")
+	errShed  = errors.New("shed: too many connections")
+)
+
+// reason returns an error as the log should have it: without the addresses,
+// which stand beside it.
+func reason(err error) string {
+	var op *net.OpError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrClosedPipe):
+		return "closed by peer"
+	case errors.Is(err, net.ErrClosed):
+		return "cut off"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "peer does not read"
+	case errors.As(err, &op):
+		return op.Op + ": " + op.Err.Error()
+	}
+	return err.Error()
+}
