@@ -1,0 +1,86 @@
+package smtp
+
+import (
+	"strconv"
+	"strings"
+
+	"postrider/internal/mail"
+	"postrider/internal/session"
+)
+
+// ehlo answers EHLO with the extensions.
+func (s *server) ehlo(arg []byte) session.Step { return s.hello(arg, true) }
+
+// helo answers HELO.
+func (s *server) helo(arg []byte) session.Step { return s.hello(arg, false) }
+
+// hello takes the client's name for itself and ends any transaction (RFC 5321
+// §4.1.4). A name that is refused changes nothing.
+func (s *server) hello(arg []byte, extended bool) session.Step {
+	name, ok := helloName(arg)
+	if !ok {
+		return s.wrong(&replyBadHello.Reply)
+	}
+	s.drop()
+	s.client.Helo, s.client.Extended = name, extended
+	text := s.client.Hostname
+	if extended {
+		text += "\n" + strings.Join(Extensions(&s.opts), "\n")
+	}
+	return s.say(&Reply{Code: 250, Text: text})
+}
+
+// helloName returns the name in the argument of EHLO or HELO.
+//
+// The name is for the trace field and the log and decides nothing (RFC 5321
+// §4.1.4), and many honest clients give a malformed one: hence the first word is
+// taken if it is a domain or literal, or consists of what those consist of.
+// Anything else could break the Received field, and is refused.
+func helloName(arg []byte) (string, bool) {
+	name, _, _ := strings.Cut(string(arg), " ")
+	if name == "" || len(name) > MaxHello {
+		return "", false
+	}
+	if _, err := mail.ParseDomain(name); err == nil {
+		return name, true
+	}
+	for i := 0; i < len(name); i++ {
+		if c := name[i]; !isAlphanumeric(c) && strings.IndexByte("-_.:[]", c) < 0 {
+			return "", false
+		}
+	}
+	return name, true
+}
+
+func isAlphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// Extensions returns what EHLO announces: a keyword a line, with its parameters.
+// O may be nil.
+func Extensions(o *Options) []string {
+	r := o.withDefaults()
+	limits := "LIMITS RCPTMAX=" + strconv.Itoa(r.MaxRecipients) // RFC 9422
+	if r.MaxTransactions > 0 {
+		limits += " MAILMAX=" + strconv.Itoa(r.MaxTransactions)
+	}
+	return []string{
+		"PIPELINING", // RFC 2920
+		"SIZE " + strconv.FormatInt(r.MaxSize, 10), // RFC 1870
+		"8BITMIME",            // RFC 6152
+		"CHUNKING",            // RFC 3030
+		"SMTPUTF8",            // RFC 6531
+		"ENHANCEDSTATUSCODES", // RFC 2034
+		"DSN",                 // RFC 3461
+		limits,
+		"HELP", // RFC 5321 §4.1.1.1
+	}
+}
+
+// describeTLS returns what the trace field says about a connection's protection.
+func describeTLS(t *session.TLS) string {
+	if t == nil {
+		return ""
+	}
+	return t.Version + " " + t.Cipher
+}

@@ -1,0 +1,79 @@
+package smtp
+
+import "time"
+
+// Options are the limits and the name of an SMTP server. Zero fields mean the
+// defaults below.
+type Options struct {
+	// MaxSize is the largest message taken, in octets, announced as SIZE (RFC 1870).
+	MaxSize int64
+	// MaxRecipients is how many RCPT commands a transaction may have, announced
+	// as LIMITS RCPTMAX (RFC 9422).
+	MaxRecipients int
+	// MaxTransactions is how many transactions a connection may have, announced
+	// as LIMITS MAILMAX (RFC 9422). Negative: no limit, and none announced.
+	MaxTransactions int
+	// MaxErrors is how many wrong commands a strict listener takes; the last of
+	// them is answered with 421. A teach listener takes TeachPatience times as
+	// many. Negative: no limit.
+	MaxErrors int
+	// MaxJunk is how many commands that do no work (NOOP, RSET, HELP, …) a strict
+	// listener takes between two messages; each more counts as an error.
+	MaxJunk int
+	// CommandTimeout is how long a client may think before its next command.
+	CommandTimeout time.Duration
+	// DataTimeout is how long a client may pause within a message.
+	DataTimeout time.Duration
+	// Product is the server's name in the greeting.
+	Product string
+}
+
+// The defaults of Options.
+const (
+	DefaultMaxSize         = 50 << 20 // octets
+	DefaultMaxRecipients   = 1000     // at least 100: RFC 5321 §4.5.3.1.8
+	DefaultMaxTransactions = 1000
+	DefaultMaxErrors       = 25
+	DefaultMaxJunk         = 100
+	DefaultCommandTimeout  = 5 * time.Minute // RFC 5321 §4.5.3.2.7
+	DefaultDataTimeout     = 3 * time.Minute // RFC 5321 §4.5.3.2.5
+	DefaultProduct         = "postrider"
+)
+
+// Other limits.
+const (
+	// TeachPatience is by how much MaxErrors is larger on a teach listener.
+	TeachPatience = 40
+	// MaxHello is the longest name a client may give itself, in octets.
+	MaxHello = 255
+	// MaxListed is how many lines the answer to VRFY or EXPN has at most.
+	MaxListed = 100
+	// swallowFactor bounds the chunk that is read only to be dropped, as a
+	// multiple of MaxSize. At a larger one the connection is given up.
+	swallowFactor = 4
+)
+
+// withDefaults returns a copy of o, which may be nil, with the defaults put in.
+func (o *Options) withDefaults() Options {
+	var r Options
+	if o != nil {
+		r = *o
+	}
+	r.MaxSize = orDefault(r.MaxSize, DefaultMaxSize)
+	r.MaxRecipients = orDefault(r.MaxRecipients, DefaultMaxRecipients)
+	r.MaxTransactions = orDefault(r.MaxTransactions, DefaultMaxTransactions)
+	r.MaxErrors = orDefault(r.MaxErrors, DefaultMaxErrors)
+	r.MaxJunk = orDefault(r.MaxJunk, DefaultMaxJunk)
+	r.CommandTimeout = orDefault(r.CommandTimeout, DefaultCommandTimeout)
+	r.DataTimeout = orDefault(r.DataTimeout, DefaultDataTimeout)
+	r.Product = orDefault(r.Product, DefaultProduct)
+	return r
+}
+
+func orDefault[T comparable](v, fallback T) T {
+	var zero T
+	if v == zero {
+		return fallback
+	}
+	return v
+}

@@ -1,0 +1,268 @@
+package smtp
+
+import (
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"postrider/internal/mail"
+)
+
+// Limits of DSN's parameters, in octets as they are sent (RFC 3461 §4.2, §4.4).
+const (
+	maxEnvID = 100
+	maxORcpt = 500
+)
+
+// param is a parameter of MAIL or RCPT (RFC 5321 §4.1.2, esmtp-param). Set takes
+// its value, which is empty when it has none, and returns the reply to a bad one.
+type param[T any] struct {
+	keyword string
+	set     func(into *T, value string, utf8 bool) *fixed
+}
+
+// mailParams are MAIL's parameters.
+var mailParams = []param[mail.Envelope]{
+	{"SIZE", setSize},         // RFC 1870 §6
+	{"BODY", setBody},         // RFC 6152 §2
+	{"SMTPUTF8", setSMTPUTF8}, // RFC 6531 §3.4
+	{"RET", setRet},           // RFC 3461 §4.3
+	{"ENVID", setEnvID},       // RFC 3461 §4.4
+}
+
+// rcptParams are RCPT's parameters.
+var rcptParams = []param[mail.Recipient]{
+	{"NOTIFY", setNotify}, // RFC 3461 §4.1
+	{"ORCPT", setORcpt},   // RFC 3461 §4.2
+}
+
+// parseParams reads parameters separated by spaces. A known one given twice is
+// refused (RFC 3461 §4.5). Utf8 allows UTF-8 in values that may have it.
+func parseParams[T any](text string, known []param[T], into *T, utf8 bool) *fixed {
+	seen := 0
+	for text != "" {
+		var word string
+		word, text, _ = strings.Cut(text, " ")
+		if word == "" {
+			continue
+		}
+		keyword, value, valued := strings.Cut(word, "=")
+		if valued && value == "" || strings.Contains(value, "=") {
+			return replyBadParam
+		}
+		i := indexParam(known, keyword)
+		switch {
+		case i < 0:
+			return replyUnknownParam
+		case seen&(1<<i) != 0:
+			return replyRepeated
+		}
+		seen |= 1 << i
+		if bad := known[i].set(into, value, utf8); bad != nil {
+			return bad
+		}
+	}
+	return nil
+}
+
+func indexParam[T any](known []param[T], keyword string) int {
+	for i := range known {
+		if strings.EqualFold(known[i].keyword, keyword) {
+			return i
+		}
+	}
+	return -1
+}
+
+// setSize takes a number of octets. One that has too many digits for us is
+// larger than every limit, and no syntax error.
+func setSize(e *mail.Envelope, value string, _ bool) *fixed {
+	n, ok := parseOctets(value)
+	if !ok {
+		return replyBadParam
+	}
+	e.Size = n
+	return nil
+}
+
+// parseOctets reads a count of octets; ok is false when it is not all digits.
+// What exceeds 63 bits is math.MaxInt64.
+func parseOctets(s string) (n int64, ok bool) {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		if d := int64(c - '0'); n > (math.MaxInt64-d)/10 {
+			n = math.MaxInt64
+		} else {
+			n = n*10 + d
+		}
+	}
+	return n, s != ""
+}
+
+func setBody(e *mail.Envelope, value string, _ bool) *fixed {
+	switch {
+	case strings.EqualFold(value, mail.Body7Bit.String()):
+		e.Body = mail.Body7Bit
+	case strings.EqualFold(value, mail.Body8BitMIME.String()):
+		e.Body = mail.Body8BitMIME
+	case strings.EqualFold(value, mail.BodyBinaryMIME.String()):
+		return replyBinary
+	default:
+		return replyBadParam
+	}
+	return nil
+}
+
+func setSMTPUTF8(e *mail.Envelope, value string, _ bool) *fixed {
+	if value != "" {
+		return replyBadParam
+	}
+	e.SMTPUTF8 = true
+	return nil
+}
+
+func setRet(e *mail.Envelope, value string, _ bool) *fixed {
+	switch {
+	case strings.EqualFold(value, "FULL"):
+		e.Ret = mail.RetFull
+	case strings.EqualFold(value, "HDRS"):
+		e.Ret = mail.RetHeaders
+	default:
+		return replyBadParam
+	}
+	return nil
+}
+
+func setEnvID(e *mail.Envelope, value string, _ bool) *fixed {
+	id, ok := decodeXtext(value)
+	if !ok || value == "" || len(value) > maxEnvID || !isPrintable(id) {
+		return replyBadParam
+	}
+	e.EnvID = id
+	return nil
+}
+
+// notifyWords are NOTIFY's words.
+var notifyWords = []struct {
+	word string
+	flag mail.Notify
+}{
+	{"NEVER", mail.NotifyNever},
+	{"SUCCESS", mail.NotifySuccess},
+	{"FAILURE", mail.NotifyFailure},
+	{"DELAY", mail.NotifyDelay},
+}
+
+func setNotify(r *mail.Recipient, value string, _ bool) *fixed {
+	for word := range strings.SplitSeq(value, ",") {
+		var flag mail.Notify
+		for _, w := range notifyWords {
+			if strings.EqualFold(w.word, word) {
+				flag = w.flag
+			}
+		}
+		if flag == 0 {
+			return replyBadParam
+		}
+		r.Notify |= flag
+	}
+	if r.Notify&mail.NotifyNever != 0 && r.Notify != mail.NotifyNever {
+		return replyBadParam
+	}
+	return nil
+}
+
+// utf8Type is the address type of internationalized addresses, whose value may
+// also be UTF-8 as it is (RFC 6533 §3).
+const utf8Type = "utf-8"
+
+func setORcpt(r *mail.Recipient, value string, eai bool) *fixed {
+	kind, encoded, found := strings.Cut(value, ";")
+	if !found || !isAtom(kind) || encoded == "" || len(value) > maxORcpt {
+		return replyBadParam
+	}
+	address, ok := decodeXtext(encoded)
+	if !ok {
+		return replyBadParam
+	}
+	plain := isPrintable(address)
+	unitext := eai && strings.EqualFold(kind, utf8Type) && utf8.ValidString(address) && !hasControl(address)
+	if !plain && !unitext {
+		return replyBadParam
+	}
+	r.ORcpt = kind + ";" + address
+	return nil
+}
+
+// decodeXtext decodes xtext (RFC 3461 §4): "+" and two upper-case hexadecimal
+// digits are one octet; everything else stands for itself. Octets beyond ASCII
+// are let through for the caller to judge.
+func decodeXtext(s string) (text string, ok bool) {
+	if strings.IndexByte(s, '+') < 0 {
+		return s, !hasControl(s) && strings.IndexByte(s, '=') < 0
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c <= ' ' || c == 0x7f || c == '=' {
+			return "", false
+		}
+		if c == '+' {
+			if i+2 >= len(s) {
+				return "", false
+			}
+			high, low := hexDigit(s[i+1]), hexDigit(s[i+2])
+			if high < 0 || low < 0 {
+				return "", false
+			}
+			c = byte(high<<4 | low)
+			i += 2
+		}
+		b = append(b, c)
+	}
+	return string(b), true
+}
+
+// hexDigit returns the value of an upper-case hexadecimal digit, or -1.
+func hexDigit(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'A' <= c && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
+}
+
+// isPrintable reports whether s is printable ASCII and spaces only.
+func isPrintable(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return !hasControl(s)
+}
+
+func hasControl(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return true
+		}
+	}
+	return false
+}
+
+// isAtom reports whether s is an atom of letters, digits and hyphens, which all
+// registered address types are (RFC 3461 §4.2).
+func isAtom(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if !isAlphanumeric(s[i]) && s[i] != '-' {
+			return false
+		}
+	}
+	return s != ""
+}

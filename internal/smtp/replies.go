@@ -1,0 +1,143 @@
+package smtp
+
+import (
+	"errors"
+
+	"postrider/internal/fault"
+	"postrider/internal/wire"
+)
+
+// fixed is a reply that never changes, with its octets made once.
+type fixed struct {
+	Reply
+	octets []byte
+}
+
+func fix(code int, enhanced, text string) *fixed {
+	f := &fixed{Reply: Reply{Code: code, Enhanced: enhanced, Text: text}}
+	f.octets = f.Append(nil)
+	return f
+}
+
+// The fixed replies. The greeting, the answers to EHLO and HELO and 354 have no
+// enhanced code (RFC 2034 §4).
+var (
+	replyOK        = fix(250, "0.0", "OK")
+	replySender    = fix(250, "1.0", "Sender OK")
+	replyRecipient = fix(250, "1.5", "Recipient OK")
+	replyStart     = fix(354, "", "Send the message; end it with a line that has only a dot")
+	replyBye       = fix(221, "0.0", "Goodbye")
+	replyVerify    = fix(252, "0.0", "Not told here; mail to it will be tried")
+
+	// Order (RFC 5321 §4.1.4).
+	replyNeedHello     = fix(503, "5.1", "Say who you are first: EHLO and your name")
+	replyNeedMail      = fix(503, "5.1", "There is no transaction: MAIL FROM:<address> comes first")
+	replyNeedRecipient = fix(503, "5.1", "There are no recipients: RCPT TO:<address> comes first")
+	replyNoRecipients  = fix(554, "5.1", "No valid recipients")
+	replyNested        = fix(503, "5.1", "A transaction is open already; RSET ends it")
+	replyInChunks      = fix(503, "5.1", "The message has begun with BDAT; go on with BDAT, or RSET")
+	replyNeedReset     = fix(503, "5.1", "A part of the message was refused; RSET comes first")
+
+	// Lines and arguments.
+	replyTooLong     = fix(500, "5.2", "The line is too long")
+	replyBareLF      = fix(500, "5.2", "Line feed without carriage return; lines end with CR LF")
+	replyBareCR      = fix(500, "5.2", "Carriage return without line feed; lines end with CR LF")
+	replyControl     = fix(500, "5.2", "The line has a control character")
+	replyNotASCII    = fix(500, "5.2", "The line has octets that are not ASCII")
+	replyNotUTF8     = fix(501, "5.2", "The argument is not valid UTF-8")
+	replyEmpty       = fix(500, "5.2", "An empty line is no command; HELP lists the commands")
+	replyUnknown     = fix(500, "5.2", "Command not recognized; HELP lists the commands")
+	replyHeaderHint  = fix(500, "5.2", "That is a header line of a message; MAIL, RCPT and DATA come first")
+	replyHTTPHint    = fix(500, "5.2", "This is a mail server; it speaks SMTP, not HTTP")
+	replyNoArgument  = fix(501, "5.4", "This command takes no argument")
+	replyBadHello    = fix(501, "5.4", "That is no host name; write a name such as client.example.org")
+	replyNoHelp      = fix(504, "5.4", "No help on that; HELP alone lists the commands")
+	replyNoUTF8Path  = fix(553, "6.7", "The address is not ASCII; that needs SMTPUTF8 with MAIL")
+	replyUTF8Listing = fix(252, "6.8", "The answer is not ASCII; ask again with SMTPUTF8")
+
+	// Parameters (RFC 5321 §4.1.1.11).
+	replyBadParam     = fix(501, "5.4", "A parameter is malformed")
+	replyRepeated     = fix(501, "5.4", "A parameter is given twice")
+	replyUnknownParam = fix(555, "5.4", "A parameter is not known here")
+	replyBinary       = fix(555, "6.1", "BINARYMIME is not offered here; encode the message, or use 8BITMIME")
+
+	// The message.
+	replyTooLarge     = fix(552, "3.4", "The message is larger than this server takes")
+	replyBareLFInData = fix(550, "6.0", "The message has a line feed without carriage return; its lines must end with CR LF")
+	replyBareCRInData = fix(550, "6.0", "The message has a carriage return without line feed; its lines must end with CR LF")
+	replyBadMessage   = fix(554, "6.0", "The message is malformed")
+	replyNoCRLF       = fix(554, "5.2", "Your lines end with LF alone, so the end of a message could not be seen;\nuse telnet, or nc -C, which end lines with CR LF")
+	replyChunkSyntax  = fix(501, "5.4", "Syntax: BDAT octets [LAST]")
+
+	// Limits.
+	replyTooManyRecipients   = fix(452, "5.3", "Too many recipients; send the rest in another transaction")
+	replyTooManyTransactions = fix(421, "5.3", "Enough messages for one connection; open another")
+
+	// The last word.
+	replyTooManyErrors = fix(421, "7.0", "Too many errors; closing the connection")
+	replyHTTP          = fix(421, "7.0", "This is a mail server; it speaks SMTP, not HTTP")
+	replyOutOfStep     = fix(421, "5.2", "What follows can't be told from commands; closing the connection")
+	replyFlood         = fix(421, "5.2", "The line has no end; closing the connection")
+	replyTimeout       = fix(421, "4.2", "Silent for too long; closing the connection")
+	replyShutdown      = fix(421, "3.2", "The server is shutting down; try again soon")
+	replyShed          = fix(421, "3.2", "Too many connections; try again later")
+)
+
+// faultReplies are what a peer hears about a failure of the backend, by kind.
+var faultReplies = [...]*fixed{
+	fault.Internal:  fix(451, "3.0", "Something went wrong here; try again later"),
+	fault.NotFound:  fix(550, "1.1", "No such mailbox here"),
+	fault.Exists:    fix(451, "3.0", "Something went wrong here; try again later"),
+	fault.Denied:    fix(550, "7.1", "Not permitted"),
+	fault.OverQuota: fix(452, "2.2", "The mailbox is full"),
+	fault.TooLarge:  replyTooLarge,
+	fault.Busy:      fix(451, "3.0", "Busy; try again later"),
+	fault.Transient: fix(451, "3.0", "Not possible at the moment; try again later"),
+	fault.NoSpace:   fix(452, "3.1", "The server has no room for mail; try again later"),
+	fault.ReadOnly:  fix(451, "3.0", "The server takes no mail at the moment; try again later"),
+	fault.Invalid:   fix(553, "1.3", "The address is not valid"),
+	fault.Corrupt:   fix(451, "3.0", "Something went wrong here; try again later"),
+}
+
+// stage is which part of a transaction a failure is about.
+type stage uint8
+
+const (
+	stageSender stage = iota
+	stageRecipient
+	stageMessage
+)
+
+// invalid is the reply to a failure of kind Invalid, by stage.
+var invalid = [...]*fixed{
+	stageSender:    fix(553, "1.7", "The sender's address is not valid"),
+	stageRecipient: faultReplies[fault.Invalid],
+	stageMessage:   replyBadMessage,
+}
+
+// errTooLarge is a sink's error when a message exceeds MaxSize.
+var errTooLarge = fault.New(fault.TooLarge, "take a message", nil)
+
+// refusal returns the reply to an error of the backend or of the data, and what
+// the operator should see of it.
+func refusal(err error, at stage) (r *Reply, log string) {
+	switch {
+	case errors.As(err, &r) && r.refuses():
+		return r, ""
+	case errors.Is(err, wire.ErrBareLF):
+		return &replyBareLFInData.Reply, ""
+	case errors.Is(err, wire.ErrBareCR):
+		return &replyBareCRInData.Reply, ""
+	}
+	kind := fault.KindOf(err)
+	if int(kind) >= len(faultReplies) {
+		kind = fault.Internal
+	}
+	if kind == fault.Invalid {
+		return &invalid[at].Reply, ""
+	}
+	if kind.Temporary() && kind != fault.OverQuota {
+		log = err.Error()
+	}
+	return &faultReplies[kind].Reply, log
+}
