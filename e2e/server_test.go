@@ -1,0 +1,147 @@
+//go:build e2e
+
+// Package e2e runs the real binary and talks to it over TCP: with real mail
+// clients, with the dialogues, and while it is being killed.
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// binary is what make build has made.
+const binary = "../bin/postrider"
+
+// server is a running postrider.
+type server struct {
+	t       *testing.T
+	cmd     *exec.Cmd
+	log     *lockedBuffer
+	exited  chan error
+	ready   ready
+	stopped bool
+}
+
+// ready is the line of JSON that the demo prints.
+type ready struct {
+	Data      string
+	PID       int
+	Domain    string
+	Listeners []struct{ Protocol, Role, TLS, Address string }
+	Accounts  []struct{ Address, Password string }
+}
+
+// lockedBuffer takes the server's log while the test may read it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// start runs "postrider demo" on free ports with more flags and waits until it
+// is ready. It is stopped when the test ends.
+func start(t *testing.T, data string, flags ...string) *server {
+	t.Helper()
+	s := &server{t: t, log: &lockedBuffer{}, exited: make(chan error, 1)}
+	args := append([]string{"demo", "--data", data, "--json", "--ports", "auto"}, flags...)
+	s.cmd = exec.Command(binary, args...)
+	s.cmd.Stderr = s.log
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatalf("%v (make build makes it)", err)
+	}
+	t.Cleanup(s.stop)
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &s.ready)
+	}
+	if err != nil {
+		s.cmd.Process.Kill()
+		t.Fatalf("the demo did not become ready: %v, it said %q\n%s", err, line, s.log)
+	}
+	go func() { s.exited <- s.cmd.Wait() }()
+	return s
+}
+
+// stop stops the server as Ctrl-C does, and fails the test when it doesn't
+// stop cleanly.
+func (s *server) stop() {
+	if s.stopped {
+		return
+	}
+	s.stopped = true
+	s.cmd.Process.Signal(syscall.SIGINT)
+	if err := <-s.exited; err != nil {
+		s.t.Errorf("the server did not stop cleanly: %v\n%s", err, s.log)
+	}
+}
+
+// kill ends the server as a power cut does, but for the disk.
+func (s *server) kill() {
+	s.stopped = true
+	s.cmd.Process.Kill()
+	<-s.exited
+}
+
+// address returns host:port of a protocol's listener.
+func (s *server) address(protocol string) string {
+	for _, l := range s.ready.Listeners {
+		if l.Protocol == protocol {
+			return l.Address
+		}
+	}
+	s.t.Fatalf("the demo has no listener for %s: %+v", protocol, s.ready)
+	return ""
+}
+
+// port returns the port of a protocol's listener.
+func (s *server) port(protocol string) string {
+	_, port, _ := strings.Cut(s.address(protocol), ":")
+	return port
+}
+
+// run runs a program with standard input and returns what it printed; the test
+// fails when it exits with an error.
+func run(t *testing.T, stdin, name string, args ...string) string {
+	t.Helper()
+	c := exec.Command(name, args...)
+	c.Stdin = strings.NewReader(stdin)
+	c.Env = append(os.Environ(), "HOME="+t.TempDir(), "LC_ALL=C.UTF-8")
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s", name, args, err, out)
+	}
+	return string(out)
+}
+
+// postrider runs a subcommand on a data folder.
+func postrider(t *testing.T, data, stdin string, args ...string) string {
+	t.Helper()
+	path, err := filepath.Abs(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run(t, stdin, path, append([]string{"--data", data}, args...)...)
+}
