@@ -1,0 +1,134 @@
+package receive
+
+import (
+	"context"
+	"strings"
+
+	"postrider/internal/directory"
+	"postrider/internal/fault"
+	"postrider/internal/mail"
+	"postrider/internal/smtp"
+)
+
+// The checks, in the order in which they are made. The first that returns an
+// error decides; that is a *verdict for what the peer is to blame for or should
+// know, and a fault for what went wrong here.
+
+// senderChecks are made at MAIL. What a client's name, address or reverse-path
+// could be refused for (SPF, block lists) is made here.
+var senderChecks = []func(ctx context.Context, r *Receiver, tx *smtp.Transaction) error{
+	storeTakesMail,
+}
+
+// recipientChecks are made at each RCPT. A right to relay, for a role or for
+// who has logged in, is asked before leadsToMailboxes says no; greylisting comes
+// last, for recipients that are there.
+var recipientChecks = []func(ctx context.Context, r *Receiver, a *attempt) error{
+	leadsToMailboxes,
+	hasFewEnoughCopies,
+	hasRoom,
+}
+
+// attempt is a recipient that is being checked.
+type attempt struct {
+	tx    *smtp.Transaction
+	route *route // of the recipients before it
+	rcpt  mail.Recipient
+	// targets is where the address leads; set by leadsToMailboxes.
+	targets []directory.Target
+}
+
+// verdict is a refusal: the reply to the peer, and the word for it in metrics
+// and the log.
+type verdict struct {
+	reason string
+	reply  smtp.Reply
+	detail string // for the log
+}
+
+// Error returns the reason and the detail.
+func (v *verdict) Error() string {
+	if v.detail == "" {
+		return v.reason
+	}
+	return v.reason + ": " + v.detail
+}
+
+// with returns the verdict with a detail for the log.
+func (v verdict) with(detail string) *verdict {
+	v.detail = detail
+	return &v
+}
+
+// The verdicts.
+var (
+	verdictRelay = verdict{reason: "relay", reply: smtp.Reply{
+		Code: 550, Enhanced: "7.1", Text: "Relaying denied: mail for that domain is not taken here",
+	}}
+	verdictUnknown = verdict{reason: "unknown user", reply: smtp.Reply{
+		Code: 550, Enhanced: "1.1", Text: "Unknown user: nobody here has that address",
+	}}
+	verdictCopies = verdict{reason: "too many copies", reply: smtp.Reply{
+		Code: 452, Enhanced: "5.3", Text: "Too many recipients; send to the others in another transaction",
+	}}
+	verdictQuota = verdict{reason: "over quota", reply: smtp.Reply{
+		Code: 452, Enhanced: "2.2", Text: "Over quota: the mailbox has no room for the message now",
+	}}
+	verdictHops = verdict{reason: "too many hops", reply: smtp.Reply{
+		Code: 554, Enhanced: "4.6", Text: "Mail loop: the message has passed through too many hosts",
+	}}
+	verdictLoop = verdict{reason: "loop", reply: smtp.Reply{
+		Code: 554, Enhanced: "4.6", Text: "Mail loop: the message has been delivered to a recipient's mailbox here before",
+	}}
+)
+
+// storeTakesMail refuses early what could not be stored in the end.
+func storeTakesMail(_ context.Context, r *Receiver, _ *smtp.Transaction) error {
+	return fault.Wrap("take mail", r.o.Store.Health())
+}
+
+// leadsToMailboxes follows the address. A "%" or "!" in a local part means
+// nothing here (RFC 5321 §F.2, RFC 1123 §5.2.16); source routes are gone when
+// the address has been parsed.
+func leadsToMailboxes(ctx context.Context, r *Receiver, a *attempt) error {
+	targets, err := r.o.Directory.Resolve(ctx, a.rcpt.Address)
+	switch {
+	case fault.Is(err, fault.Denied):
+		return &verdictRelay
+	case fault.Is(err, fault.NotFound):
+		return &verdictUnknown
+	case err != nil:
+		return err
+	case len(targets) == 0:
+		return verdictUnknown.with("it leads to no mailbox")
+	}
+	a.targets = targets
+	return nil
+}
+
+// hasFewEnoughCopies bounds what one commit writes.
+func hasFewEnoughCopies(_ context.Context, _ *Receiver, a *attempt) error {
+	if len(a.route.targets)+len(a.targets) > MaxCopies {
+		return &verdictCopies
+	}
+	return nil
+}
+
+// hasRoom holds a recipient back while a mailbox that it leads to is full or
+// would be with the size that the sender declared. An alias is held back as a
+// whole, so that nobody on it misses a message unheard; the log names the
+// mailbox. Mail for postmaster is always taken (RFC 5321 §4.5.1).
+func hasRoom(_ context.Context, _ *Receiver, a *attempt) error {
+	if isPostmaster(a.rcpt.Address) {
+		return nil
+	}
+	size := max(a.tx.Envelope.Size, 1)
+	for _, t := range a.targets {
+		if t.Quota > 0 && (size > t.Quota || t.Octets > t.Quota-size) {
+			return verdictQuota.with(t.Address.String())
+		}
+	}
+	return nil
+}
+
+func isPostmaster(a mail.Address) bool { return strings.EqualFold(a.Local, "postmaster") }

@@ -1,0 +1,168 @@
+package receive
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"postrider/internal/fault"
+	"postrider/internal/mail"
+	"postrider/internal/message"
+	"postrider/internal/smtp"
+	"postrider/internal/store"
+)
+
+// content is a message that is coming in. It goes to the store as it comes,
+// below the Received field; meanwhile its header is watched.
+type content struct {
+	r     *Receiver
+	tx    *smtp.Transaction
+	store store.Content
+	// received is the time of the Received field and the internal date.
+	received time.Time
+	scanner  message.HeaderScanner
+	// held is the message's first octets, as long as they don't tell whether it
+	// begins with a header; at most message.MaxFieldName of them.
+	held    []byte
+	started bool // the Received field has been written
+}
+
+// Content begins the message of a transaction.
+func (r *Receiver) Content(ctx context.Context, tx *smtp.Transaction) (smtp.Content, error) {
+	if len(routeOf(tx).targets) == 0 {
+		return nil, fault.New(fault.Invalid, "begin message", errors.New("no recipient has been accepted"))
+	}
+	c, err := r.o.Store.NewContent(ctx, tx.Envelope.Size)
+	if err != nil {
+		return nil, r.refuse(ctx, stageData, tx, nil, fault.Wrap("begin message", err))
+	}
+	return &content{r: r, tx: tx, store: c, received: r.o.Now()}, nil
+}
+
+// Write takes octets of the message.
+func (c *content) Write(p []byte) (int, error) {
+	if !c.scanner.Done() {
+		c.scanner.Write(p)
+	}
+	if !c.started {
+		if c.scanner.Opening() == message.Undecided {
+			c.held = append(c.held, p...)
+			return len(p), nil
+		}
+		if err := c.start(); err != nil {
+			return 0, c.broken(err)
+		}
+	}
+	n, err := c.store.Write(p)
+	if err != nil {
+		return n, c.broken(err)
+	}
+	return n, nil
+}
+
+// broken reports that the store takes no more of the message.
+func (c *content) broken(err error) error {
+	return c.r.refuse(context.Background(), stageData, c.tx, nil, fault.Wrap("take in message", err))
+}
+
+// start writes the Received field, and what has been held back behind it. A
+// message that begins with text, not with a header, gets a blank line above it,
+// as the end of our fields: the text is not to be taken for a part of them.
+func (c *content) start() error {
+	b := c.r.receivedField(c.tx, c.received).AppendTo(make([]byte, 0, 512))
+	if c.scanner.Opening() == message.Text {
+		b = append(b, "\r\n"...)
+	}
+	b = append(b, c.held...)
+	c.held, c.started = nil, true
+	_, err := c.store.Write(b)
+	return err
+}
+
+func (r *Receiver) receivedField(tx *smtp.Transaction, now time.Time) message.Received {
+	client := tx.Client
+	f := message.Received{
+		Helo:   client.Helo,
+		Remote: client.Remote.Addr(),
+		By:     client.Hostname,
+		With:   message.With(client.Extended, tx.Envelope.SMTPUTF8, client.TLS != "", client.Account != 0),
+		TLS:    client.TLS,
+		ID:     tx.Envelope.ID,
+		Time:   now,
+	}
+	if rs := tx.Envelope.Recipients; len(rs) == 1 {
+		f.For = rs[0].Address
+	}
+	return f
+}
+
+// Commit stores the message in every mailbox on its route: in all or in none.
+//
+// Once it has begun it does not heed that ctx ends. A commit that is broken
+// off would leave open whether it happened, and the client, which heard nothing,
+// would send again what may be there. If ctx has ended before, nothing is stored.
+func (c *content) Commit(ctx context.Context) error {
+	defer c.Abort()
+	c.scanner.End()
+	if err := c.judge(); err != nil {
+		return c.r.refuse(ctx, stageData, c.tx, nil, err)
+	}
+	if err := c.deliver(ctx); err != nil {
+		return c.r.refuse(ctx, stageData, c.tx, nil, fault.Wrap("store message "+c.tx.Envelope.ID.String(), err))
+	}
+	return nil
+}
+
+// Abort forgets the message.
+func (c *content) Abort() { c.store.Discard() }
+
+// deliver is the commit. It is not tried again after a failure: the sender will
+// do so, and until then holds the message.
+func (c *content) deliver(ctx context.Context) error {
+	if !c.started {
+		if err := c.start(); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return fault.New(fault.Transient, "wait for the client", err)
+	}
+	octets := c.store.Size()
+	begun := c.r.o.Now()
+	a, err := c.r.o.Store.Accept(context.WithoutCancel(ctx), store.Accept{
+		ID:         c.tx.Envelope.ID,
+		Content:    c.store,
+		Received:   c.received,
+		Envelope:   c.tx.Envelope,
+		Deliveries: deliveries(&c.tx.Envelope, routeOf(c.tx)),
+	})
+	if fault.Is(err, fault.NotFound) {
+		// An account went away since RCPT; asked again, it gets an answer of its own.
+		return fault.New(fault.Transient, "find the mailboxes again", err)
+	}
+	if err != nil {
+		return err
+	}
+	if a.Repeated { // no ID is used twice here: the store has another message
+		return fault.New(fault.Internal, "accept", errors.New("the message id has been used before"))
+	}
+	c.r.accepted(ctx, c.tx, octets, len(a.Placed), c.r.o.Now().Sub(begun))
+	return nil
+}
+
+// deliveries returns a copy for each mailbox on the route, with its own
+// Return-Path and Delivered-To on top (RFC 5321 §4.4).
+func deliveries(e *mail.Envelope, w *route) []store.Delivery {
+	returnPath := message.AppendReturnPath(nil, e.From)
+	ds := make([]store.Delivery, len(w.targets))
+	for i, t := range w.targets {
+		prefix := make([]byte, 0, len(returnPath)+len("Delivered-To: \r\n")+len(t.Address.Local)+len(t.Address.Domain)+1)
+		prefix = append(prefix, returnPath...)
+		ds[i] = store.Delivery{
+			Account: t.Account,
+			Mailbox: mail.Inbox,
+			Prefix:  message.AppendDeliveredTo(prefix, t.Address),
+		}
+	}
+	return ds
+}
