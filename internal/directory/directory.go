@@ -2,3 +2,140 @@
 // local, where an address leads, and whether a password is right. It keeps
 // nothing itself; the records are the store's.
 package directory
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"postrider/internal/fault"
+	"postrider/internal/mail"
+	"postrider/internal/store"
+)
+
+// The defaults of Options.
+const (
+	DefaultDelimiters = "+"
+	DefaultCacheTTL   = 5 * time.Minute
+	DefaultCacheSize  = 10_000
+)
+
+// Options are what a Directory needs to know. The zero value is usable.
+type Options struct {
+	// Postmaster is the address that mail to postmaster goes to: to <Postmaster>
+	// without a domain, and at every local domain that has neither a postmaster
+	// nor a catch-all (RFC 5321 §4.5.1). Empty: there is none.
+	Postmaster string
+	// Delimiters are the characters each of which begins the sub-address in a
+	// local part, as in user+tag. Empty: DefaultDelimiters.
+	Delimiters string
+	// NoSubaddress turns sub-addresses off.
+	NoSubaddress bool
+	// Argon2 is what new passwords cost. Zero fields: DefaultArgon2.
+	Argon2 Argon2Params
+	// HashAtOnce is how many passwords are hashed at one time; others wait. Each
+	// takes Argon2.Memory. Zero: one a processor.
+	HashAtOnce int
+	// CacheTTL is how long a successful login is remembered, so that the next one
+	// with the same password needs no hash. Zero: DefaultCacheTTL; negative: none.
+	CacheTTL time.Duration
+	// CacheSize is how many logins are remembered at most. Zero: DefaultCacheSize.
+	CacheSize int
+	Logger    *slog.Logger     // nil: no log
+	Now       func() time.Time // nil: time.Now
+}
+
+func (o Options) withDefaults() Options {
+	if o.Delimiters == "" {
+		o.Delimiters = DefaultDelimiters
+	}
+	if o.NoSubaddress {
+		o.Delimiters = ""
+	}
+	o.Argon2 = o.Argon2.withDefaults()
+	if o.HashAtOnce <= 0 {
+		o.HashAtOnce = runtime.GOMAXPROCS(0)
+	}
+	if o.CacheTTL == 0 {
+		o.CacheTTL = DefaultCacheTTL
+	}
+	if o.CacheSize <= 0 {
+		o.CacheSize = DefaultCacheSize
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+// Directory answers about addresses and passwords, and changes the records. It
+// may be used from several goroutines.
+type Directory struct {
+	st         store.Directory
+	o          Options
+	postmaster mail.Address // zero: none
+
+	hashing chan struct{} // a place for each hash that may run
+	hashes  atomic.Int64  // run so far
+	known   *successes
+	decoy   verifier // what a password is compared with when there is no account
+
+	// changing is held from reading a record to writing it, so that no change is
+	// lost between two of this process.
+	changing sync.Mutex
+}
+
+// New returns a Directory over st.
+func New(st store.Directory, o Options) *Directory {
+	o = o.withDefaults()
+	d := &Directory{
+		st:      st,
+		o:       o,
+		hashing: make(chan struct{}, o.HashAtOnce),
+		known:   newSuccesses(o.CacheTTL, o.CacheSize, o.Now),
+		decoy:   decoy(o.Argon2),
+	}
+	if o.Postmaster == "" {
+		return d
+	}
+	a, err := mail.ParseAddress(o.Postmaster)
+	if err != nil {
+		o.Logger.Error("the postmaster's address can't be used", "error", err)
+		return d
+	}
+	d.postmaster = a
+	return d
+}
+
+// hash runs f, which hashes a password once, when there is a place. It returns
+// Transient if ctx ends before.
+func (d *Directory) hash(ctx context.Context, f func()) error {
+	select {
+	case d.hashing <- struct{}{}:
+	case <-ctx.Done():
+		return fault.New(fault.Transient, "wait for a place to hash a password", ctx.Err())
+	}
+	defer func() { <-d.hashing }()
+	d.hashes.Add(1)
+	f()
+	return nil
+}
+
+// fromKey is the address that a key stands for.
+func fromKey(key string) mail.Address {
+	at := strings.LastIndexByte(key, '@')
+	if at < 0 {
+		return mail.Address{Local: key}
+	}
+	return mail.Address{Local: key[:at], Domain: key[at+1:]}
+}
+
+// catchAll is the key of a domain's catch-all.
+func catchAll(domain string) string { return "@" + domain }
