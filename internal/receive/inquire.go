@@ -3,7 +3,6 @@ package receive
 import (
 	"context"
 
-	"postrider/internal/directory"
 	"postrider/internal/fault"
 	"postrider/internal/mail"
 	"postrider/internal/smtp"
@@ -12,37 +11,28 @@ import (
 // replyElsewhere answers VRFY and EXPN for a domain that is not ours.
 var replyElsewhere = smtp.Reply{Code: 550, Enhanced: "1.2", Text: "That domain's mailboxes are not known here"}
 
-// Verify answers VRFY: the address, when mail for it is taken.
+// Verify answers VRFY (RFC 5321 §3.5.1): the mailboxes and aliases that an
+// address, or a local part alone, names.
 func (r *Receiver) Verify(ctx context.Context, who string) ([]string, error) {
-	a, _, err := r.inquire(ctx, who)
-	if err != nil {
-		return nil, err
-	}
-	return []string{"<" + a.String() + ">"}, nil
+	return listed(r.o.Directory.Find(ctx, who))
 }
 
-// Expand answers EXPN: the mailboxes that mail for the address goes to.
+// Expand answers EXPN (RFC 5321 §3.5.1): the members of an alias.
 func (r *Receiver) Expand(ctx context.Context, alias string) ([]string, error) {
-	_, targets, err := r.inquire(ctx, alias)
+	return listed(r.o.Directory.Expand(ctx, alias))
+}
+
+// listed writes addresses as an answer has them.
+func listed(found []mail.Address, err error) ([]string, error) {
+	if fault.Is(err, fault.Denied) {
+		return nil, &replyElsewhere
+	}
 	if err != nil {
 		return nil, err
 	}
-	list := make([]string, len(targets))
-	for i, t := range targets {
-		list[i] = "<" + t.Address.String() + ">"
+	list := make([]string, len(found))
+	for i, a := range found {
+		list[i] = "<" + a.String() + ">"
 	}
 	return list, nil
-}
-
-// inquire reads an address, with or without angle brackets, and follows it.
-func (r *Receiver) inquire(ctx context.Context, who string) (mail.Address, []directory.Target, error) {
-	a, rest, err := mail.ParsePath(who, true)
-	if err != nil || rest != "" || a.IsZero() {
-		return mail.Address{}, nil, fault.New(fault.Invalid, "read the address", err)
-	}
-	targets, err := r.o.Directory.Resolve(ctx, a)
-	if fault.Is(err, fault.Denied) {
-		return mail.Address{}, nil, &replyElsewhere
-	}
-	return a, targets, err
 }

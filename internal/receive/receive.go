@@ -34,10 +34,13 @@ type Store interface {
 // Directory is what a Receiver needs to know about addresses; package
 // directory has it.
 type Directory interface {
-	// Resolve returns where mail for an address goes: one target for an account,
-	// several for an alias. Denied: the domain is not local. NotFound: nobody
-	// has the address.
+	// Resolve returns where mail for an address goes, each account once. Denied:
+	// the domain is not local. NotFound: nobody has the address.
 	Resolve(ctx context.Context, a mail.Address) ([]directory.Target, error)
+	// Find returns the addresses that a string names, and Expand an alias's
+	// members. The errors are those of Resolve, and Invalid for what is no name.
+	Find(ctx context.Context, who string) ([]mail.Address, error)
+	Expand(ctx context.Context, alias string) ([]mail.Address, error)
 }
 
 // Options are what a Receiver needs.
