@@ -1,0 +1,130 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"postrider/internal/fault"
+)
+
+const (
+	// headerWait bounds how long a caller may take to send a request's header.
+	headerWait = 10 * time.Second
+	// closeWait is how long callers get to read the rest of an answer when the
+	// server stops.
+	closeWait = 2 * time.Second
+)
+
+// Serve answers on a Unix socket at path until the context ends. It returns when
+// no call is under way any more: the store may be closed then. A socket file
+// left behind by a process that died is replaced; Busy when somebody answers on it.
+func Serve(ctx context.Context, path string, h http.Handler) error {
+	ln, err := listen(ctx, path)
+	if err != nil {
+		return err
+	}
+	var calls sync.WaitGroup
+	srv := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			calls.Add(1)
+			defer calls.Done()
+			h.ServeHTTP(w, r)
+		}),
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ReadHeaderTimeout: headerWait,
+		ErrorLog:          log.New(io.Discard, "", 0), // a command that was interrupted is nobody's concern
+	}
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWait)
+		defer cancel()
+		if srv.Shutdown(wait) != nil {
+			srv.Close()
+		}
+	})
+	err = srv.Serve(ln)
+	if stop() {
+		srv.Close()
+	} else {
+		<-closed
+	}
+	calls.Wait()
+	removeSocket(path)
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fault.New(fault.Internal, "serve "+path, err)
+}
+
+// listen opens the socket, for its owner only.
+func listen(ctx context.Context, path string) (net.Listener, error) {
+	op := "open the administration socket " + path
+	if err := clearStale(ctx, path); err != nil {
+		return nil, fault.Wrap(op, err)
+	}
+	short, release, err := socketPath(path)
+	if err != nil {
+		return nil, fault.Wrap(op, err)
+	}
+	defer release()
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: short, Net: "unix"})
+	if err != nil {
+		return nil, fault.New(fault.Internal, op, err)
+	}
+	ln.SetUnlinkOnClose(false) // short may mean something else by then
+	if err := os.Chmod(path, 0o600); err != nil {
+		ln.Close()
+		removeSocket(path)
+		return nil, fault.New(fault.Internal, op, err)
+	}
+	return ln, nil
+}
+
+// clearStale removes a socket file that nobody answers on.
+func clearStale(ctx context.Context, path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode().IsRegular() || info.IsDir() {
+		return fault.Newf(fault.Exists, "replace "+path, "it is no socket; move it away")
+	}
+	conn, err := dial(ctx, path)
+	if err == nil {
+		conn.Close()
+		return fault.Newf(fault.Busy, "replace "+path, "a server answers on it")
+	}
+	return os.Remove(path)
+}
+
+// removeSocket tidies up; the next server does it too.
+func removeSocket(path string) { _ = os.Remove(path) }
+
+// dial connects to the socket.
+func dial(ctx context.Context, path string) (net.Conn, error) {
+	short, release, err := socketPath(path)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", short)
+}
+
+// nobodyThere reports whether a dial failed because no server runs.
+func nobodyThere(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, errRefused)
+}
