@@ -18,7 +18,7 @@ var (
 	ErrControl         = &AddressError{"the address has a control character"}
 	ErrQuote           = &AddressError{"the quoted local part has no closing quote before an @"}
 	ErrNotASCII        = &AddressError{"the address is not ASCII, which needs SMTPUTF8"}
-	ErrNotUTF8         = &AddressError{"the address is not valid UTF-8"}
+	ErrNotUTF8         = &AddressError{"the text is not valid UTF-8"}
 	ErrNoDomain        = &AddressError{"the domain is empty"}
 	ErrDomainTooLong   = &AddressError{"the domain is longer than 255 octets"}
 	ErrDomainCharacter = &AddressError{"the domain has a character that no domain has"}

@@ -3,6 +3,7 @@ package mail
 import (
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -85,8 +86,16 @@ func scanName(s string) (upper, foreign bool) {
 
 // convertName is ParseDomain for names that need IDNA.
 func convertName(s string) (string, error) {
+	if !utf8.ValidString(s) {
+		return "", ErrNotUTF8
+	}
 	a, err := hostnames.ToASCII(s)
 	if err != nil {
+		return "", ErrIDNA
+	}
+	// What U-labels were mapped to is not held to all the rules, for instance to
+	// the bidi rule when a symbol became a letter (U+2135). A second pass is.
+	if again, err := hostnames.ToASCII(a); err != nil || again != a {
 		return "", ErrIDNA
 	}
 	a = strings.TrimSuffix(a, ".")
