@@ -56,11 +56,12 @@ func (s *Server) receive(nc net.Conn, l *listener) {
 	}
 	if !s.makeRoom(l) {
 		l.metrics.refused[tooMany].Inc()
-		if s.leaving() >= maxLeaving {
+		if s.leaving >= maxLeaving {
 			nc.Close()
 			return
 		}
 		c.refused = tooMany
+		s.leave(c)
 	} else {
 		s.count(c, 1)
 	}
@@ -80,20 +81,24 @@ func (s *Server) makeRoomAt(g *gate, l *listener) bool {
 	if g.max <= 0 || g.active < g.max {
 		return true
 	}
-	if s.leaving() >= maxLeaving {
+	if s.leaving >= maxLeaving {
 		return false
 	}
 	c := g.shed(s.conns, l, s.stamp(time.Now()))
 	if c == nil {
 		return false
 	}
-	s.count(c, -1)
+	s.leave(c)
 	c.l.metrics.shed.Inc()
 	return true
 }
 
-// leaving is how many connections count no more but are not gone.
-func (s *Server) leaving() int { return len(s.conns) - s.gate.active }
+// leave lets a connection that was told to go count no longer.
+func (s *Server) leave(c *conn) {
+	s.count(c, -1)
+	c.leaving = true
+	s.leaving++
+}
 
 // count makes a connection count against the limits of its listener and the
 // server (1), or no longer (-1).
@@ -162,23 +167,30 @@ func (g *gate) propose(v victim) {
 	g.victims = slices.Insert(g.victims, at, v)
 }
 
-// admitAddr counts a connection against the limit of its address.
-func (s *Server) admitAddr(c *conn) refusal {
+// admitAddr counts a connection against the limit of its address, or has it
+// refused. It fails if too many are being refused already.
+func (s *Server) admitAddr(c *conn) error {
 	addr := c.info.Remote.Addr()
 	if c.l.perAddr < 0 || !addr.IsValid() {
-		return admitted
+		return nil
 	}
 	key := newAddrKey(c.l, addr)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.perAddr[key] >= c.l.perAddr {
-		c.l.metrics.refused[tooManyOfAddr].Inc()
-		s.count(c, -1)
-		return tooManyOfAddr
+	if s.perAddr[key] < c.l.perAddr {
+		s.perAddr[key]++
+		c.addrKey = key
+		return nil
 	}
-	s.perAddr[key]++
-	c.addrKey = key
-	return admitted
+	c.l.metrics.refused[tooManyOfAddr].Inc()
+	if s.leaving >= maxLeaving {
+		return errCrowded
+	}
+	if !c.leaving {
+		s.leave(c)
+	}
+	c.refused = tooManyOfAddr
+	return nil
 }
 
 // uncount lets a connection that only waits for its peer to close make room.
@@ -194,6 +206,9 @@ func (s *Server) remove(c *conn) {
 	defer s.mu.Unlock()
 	s.count(c, -1)
 	delete(s.conns, c)
+	if c.leaving {
+		s.leaving--
+	}
 	c.l.metrics.open.Dec()
 	if c.addrKey.l != nil {
 		if s.perAddr[c.addrKey]--; s.perAddr[c.addrKey] == 0 {

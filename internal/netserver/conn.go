@@ -2,12 +2,9 @@ package netserver
 
 import (
 	"context"
-	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -22,7 +19,8 @@ import (
 type conn struct {
 	srv  *Server
 	l    *listener
-	nc   net.Conn // changed under mu by the TLS handshake
+	raw  net.Conn // as accepted: for deadlines, and for cutting by others
+	nc   net.Conn // to read and write: raw, or TLS on it
 	sess session.Session
 	info session.Conn
 
@@ -46,16 +44,18 @@ type conn struct {
 
 	mu                    sync.Mutex
 	phase                 phase
-	isShed, isCut         bool
+	isShed                bool
 	readUntil, writeUntil time.Time // the deadlines as set; zero: unknown
 
-	counted bool    // against the limits of connections; guarded by srv.mu
-	addrKey addrKey // what it counts for in srv.perAddr, if that; guarded by srv.mu
+	// Guarded by srv.mu.
+	counted bool    // against the limits of connections
+	leaving bool    // in srv.leaving
+	addrKey addrKey // what it counts for in srv.perAddr, if that
 }
 
 // newConn returns a connection that has not begun.
 func newConn(s *Server, l *listener, nc net.Conn) *conn {
-	c := &conn{srv: s, l: l, nc: nc}
+	c := &conn{srv: s, l: l, raw: nc, nc: nc}
 	c.info = session.Conn{
 		ID:       s.newID(),
 		Remote:   addrPort(nc.RemoteAddr()),
@@ -96,7 +96,7 @@ func (c *conn) serve() {
 		c.srv.uncount(c)
 		c.drain()
 	}
-	c.cut()
+	c.nc.Close()
 	c.in.release()
 	c.l.metrics.octetsIn.Add(float64(c.octetsIn))
 	c.l.metrics.octetsOut.Add(float64(c.octetsOut))
@@ -140,230 +140,18 @@ func panicText(v any) string {
 	return "not a runtime error"
 }
 
-// converse runs the session, and reports whether its last word was sent, so
-// that the peer should be given time to read it.
-func (c *conn) converse() (polite bool) {
-	c.call(func() {
-		err := c.run()
-		polite = err == nil
-		if err != nil && c.why == "" {
-			c.why = reason(err)
-		}
-	})
-	return polite
-}
-
-// run opens the conversation, and goes from step to step until the session
-// closes it (nil) or it fails.
-func (c *conn) run() error {
-	step, err := c.open()
-	if err != nil {
-		return err
-	}
-	for {
-		if step.Log != "" && step.Next != session.Close {
-			c.logStep(step.Log)
-		}
-		if err := c.answer(&step); err != nil {
-			return err
-		}
-		switch step.Next {
-		case session.Line, session.SecretLine:
-			err = c.nextLine(&step)
-		case session.Dots:
-			c.dots.Reset(step.Sink)
-			err = c.content(&step, &c.dots)
-		case session.Octets:
-			err = c.content(&step, &octetReader{sink: step.Sink, left: step.N})
-		case session.StartTLS:
-			err = c.startTLS(&step)
-		default:
-			if c.why == "" {
-				c.why = step.Log
-			}
-			if c.why == "" {
-				c.why = "session ended"
-			}
-			return c.flush()
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// open starts the session, or lets it refuse a newcomer.
-func (c *conn) open() (session.Step, error) {
-	if c.refused == admitted {
-		if err := c.readHeader(); err != nil {
-			return session.Step{}, err
-		}
-		c.refused = c.srv.admitAddr(c)
-	}
-	c.srv.log.LogAttrs(c.info.Context, slog.LevelDebug, "connection opened",
-		slog.String("conn", c.info.ID), slog.String("listener", c.l.Name), slog.Any("remote", c.info.Remote))
-	c.sess = c.l.New()
-	c.started = true
-	step := c.sess.Start(&c.info)
-	if c.refused != admitted {
-		// The greeting is not sent: the refusal stands in its place.
-		c.last(&step, session.Shed, "refused: too many connections")
-	}
-	return step, nil
-}
-
-// last gives the session an event after which it must close, and makes sure
-// that it does.
-func (c *conn) last(step *session.Step, e session.Event, why string) {
-	c.hurry = true
-	c.why = why
-	*step = c.sess.Event(e)
-	step.Next = session.Close
-}
-
-// nextLine waits for a line and replaces the step with the session's answer to
-// it, or to an event.
-func (c *conn) nextLine(step *session.Step) error {
-	secret := step.Next == session.SecretLine
-	wait := orDefault(step.Wait, c.l.Wait)
-	var since time.Time
-	for {
-		if c.eventDue(step) {
-			return nil
-		}
-		line, got, err := c.bufferedLine()
-		switch {
-		case err != nil:
-			return err
-		case got == wire.HaveLine:
-			c.asked = false
-			*step = c.sess.Line(line)
-			if secret {
-				clear(line.Bytes)
-			}
-			return nil
-		case got == wire.Flooded:
-			c.last(step, session.Flood, "no end of line")
-			return nil
-		}
-		if err := c.flush(); err != nil {
-			return err
-		}
-		if since.IsZero() {
-			since = time.Now()
-		}
-		until := since.Add(wait)
-		err = c.read(inLine, smallSize, since, until)
-		switch {
-		case err == nil, errors.Is(err, errInterrupted):
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			if !time.Now().Before(until) {
-				c.timeout(step, "timeout")
-				return nil
-			}
-		default:
-			return err
-		}
-	}
-}
-
-// bufferedLine looks for a line in the input, and sends what telnet has to be
-// told.
-func (c *conn) bufferedLine() (wire.Line, wire.Progress, error) {
-	if c.telnet == nil {
-		line, got := c.in.line(&c.split)
-		return line, got, nil
-	}
-	line, got, answer := c.in.typedLine(&c.split, c.telnet)
-	return line, got, c.buffer(answer)
-}
-
-// eventDue gives the session an event if one is due.
-func (c *conn) eventDue(step *session.Step) bool {
+// explain words the failure that ended the conversation.
+func (c *conn) explain(err error) string {
 	c.mu.Lock()
-	shed, shutdown := c.isShed, c.shutdownDue()
+	shed := c.isShed
 	c.mu.Unlock()
 	switch {
+	case c.why != "":
+		return c.why
 	case shed:
-		c.last(step, session.Shed, "shed: too many connections")
-	case shutdown:
-		c.asked = true
-		*step = c.sess.Event(session.Shutdown)
-		if step.Next == session.Close {
-			c.hurry = true
-			c.why = "shutdown"
-		}
+		return whyShed
 	}
-	return shed || shutdown
-}
-
-// timeout tells the session that its peer is silent.
-func (c *conn) timeout(step *session.Step, why string) {
-	c.l.metrics.timeouts.Inc()
-	c.last(step, session.Timeout, why)
-}
-
-// read waits for input and reads it into a buffer of size, which an unfinished
-// line may make larger.
-func (c *conn) read(p phase, size int, since, until time.Time) error {
-	room := c.in.ready(size)
-	if err := c.beginRead(p, since, until); err != nil {
-		return err
-	}
-	n, err := c.nc.Read(room)
-	c.endWait()
-	c.in.w += n
-	c.octetsIn += int64(n)
-	if n > 0 {
-		return nil // an error comes again
-	}
-	if err == nil {
-		err = io.ErrNoProgress
-	}
-	return err
-}
-
-// startTLS makes the handshake, and forgets what came before it in plaintext
-// (RFC 3207 §4.2).
-func (c *conn) startTLS(step *session.Step) error {
-	if c.l.StartTLS == nil {
-		c.srv.log.Error("session asked for TLS where there is none", "conn", c.info.ID, "listener", c.l.Name)
-		return errNoTLS
-	}
-	if err := c.flush(); err != nil {
-		return err
-	}
-	c.in.reset()
-	c.split = wire.Splitter{Limit: c.l.MaxLine, Teach: c.l.Teach}
-	now := time.Now()
-	until := now.Add(orDefault(step.Wait, c.l.Wait))
-	if err := c.beginRead(inSetup, now, until); err != nil {
-		return err
-	}
-	_ = c.nc.SetWriteDeadline(until) // an error here comes back from the handshake
-	nc, facts, err := c.l.StartTLS(c.nc)
-	c.endWait()
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	c.nc = nc
-	c.readUntil, c.writeUntil = time.Time{}, time.Time{}
-	cut := c.isCut
-	c.mu.Unlock()
-	if cut {
-		return net.ErrClosed
-	}
-	c.info.TLS = facts
-	c.asked = false
-	*step = c.sess.Event(session.TLSReady)
-	return nil
-}
-
-// logStep writes down what a session wants the operator to see.
-func (c *conn) logStep(text string) {
-	c.srv.log.LogAttrs(c.info.Context, slog.LevelInfo, text,
-		slog.String("conn", c.info.ID), slog.String("listener", c.l.Name), slog.Any("remote", c.info.Remote))
+	return reason(err)
 }
 
 // drain ends the sending half and reads what the peer still sends, for a
@@ -374,7 +162,7 @@ func (c *conn) drain() {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	_ = c.nc.SetReadDeadline(time.Now().Add(drainTime))
+	_ = c.raw.SetReadDeadline(time.Now().Add(drainTime))
 	c.in.release()
 	for n := 0; n < drainMax; {
 		k, err := c.nc.Read(c.in.b)

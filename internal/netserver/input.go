@@ -42,26 +42,31 @@ func (in *input) use(n int) {
 // reset drops everything.
 func (in *input) reset() { in.r, in.w, in.seen = 0, 0, 0 }
 
-// ready makes room to read into. An empty buffer is changed for one of size; a
-// full one that can't be compacted, for the next larger.
+// ready makes room to read into, in a buffer of size; a larger one if what is
+// buffered fills that.
 func (in *input) ready(size int) []byte {
-	switch {
-	case in.r == in.w:
-		in.reset()
-		if len(in.b) != size {
-			in.change(size)
-		}
-	case in.w < len(in.b):
-	case in.r > 0:
-		in.w = copy(in.b, in.b[in.r:in.w])
+	n := in.buffered()
+	for size <= n {
+		size = larger(size)
+	}
+	if len(in.b) != size || in.w == len(in.b) || n == 0 {
+		copy(in.b, in.b[in.r:in.w])
 		in.seen -= in.r
-		in.r = 0
-	case len(in.b) < midSize:
-		in.change(midSize)
-	default:
-		in.change(bulkSize)
+		in.r, in.w = 0, n
+	}
+	if len(in.b) != size {
+		in.change(size)
 	}
 	return in.b[in.w:]
+}
+
+// larger returns the next size of buffer. A line is never longer than the
+// largest.
+func larger(size int) int {
+	if size < midSize {
+		return midSize
+	}
+	return bulkSize
 }
 
 // change moves what is buffered, from the buffer's start, to a buffer of size.

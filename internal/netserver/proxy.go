@@ -56,17 +56,13 @@ func (c *conn) believe(h *proxyproto.Header) error {
 	return nil
 }
 
-// headerFailed counts and words a failure; a connection that had to go for
-// another reason says so.
+// headerFailed counts and words a failure, unless the connection had to go for
+// another reason.
 func (c *conn) headerFailed(err error) error {
 	c.mu.Lock()
 	shed := c.isShed
 	c.mu.Unlock()
-	switch {
-	case shed:
-		return errShed
-	case c.srv.stopping.Load():
-		c.why = "shutdown"
+	if shed || c.srv.stopping.Load() {
 		return err
 	}
 	c.l.metrics.refused[badHeader].Inc()

@@ -8,9 +8,12 @@ import (
 )
 
 var (
-	errNoTLS = errors.New("TLS is not set up here")
-	errShed  = errors.New("shed: too many connections")
+	errNoTLS   = errors.New("TLS is not set up here")
+	errCrowded = errors.New("refused without a word: too many connections")
 )
+
+// whyShed is what the log says of a connection that made room for another.
+const whyShed = "shed: too many connections"
 
 // reason returns an error as the log should have it: without the addresses,
 // which stand beside it.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -37,6 +36,7 @@ type Server struct {
 	conns     map[*conn]struct{}
 	perAddr   map[addrKey]int
 	gate      gate
+	leaving   int // connections told to go that are not gone
 }
 
 // listener is what all connections of a Listener share.
@@ -127,56 +127,6 @@ func (s *Server) Serve(ln net.Listener, l Listener) error {
 	return s.accept(ln, shared)
 }
 
-// accept is Serve's loop.
-func (s *Server) accept(ln net.Listener, l *listener) error {
-	var failing backoff
-	for {
-		nc, err := ln.Accept()
-		switch {
-		case err == nil:
-			failing = backoff{}
-			s.receive(nc, l)
-		case s.stopping.Load():
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("serve %s: %w", l.Name, err)
-		default:
-			if failing.quietFor(time.Second) {
-				s.log.Error("accept failed", "listener", l.Name, "err", err)
-			}
-			failing.wait(s.stopped)
-		}
-	}
-}
-
-// backoff spaces attempts that fail.
-type backoff struct {
-	delay  time.Duration
-	logged time.Time
-}
-
-// quietFor reports whether nothing was logged for d, and notes that now
-// something is.
-func (b *backoff) quietFor(d time.Duration) bool {
-	now := time.Now()
-	if now.Sub(b.logged) < d {
-		return false
-	}
-	b.logged = now
-	return true
-}
-
-// wait waits for twice as long as last time, from 5 ms to 1 s, or until stop.
-func (b *backoff) wait(stop <-chan struct{}) {
-	b.delay = min(max(2*b.delay, 5*time.Millisecond), time.Second)
-	t := time.NewTimer(b.delay)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-stop:
-	}
-}
-
 // add registers a listener; it reports false when the server stops.
 func (s *Server) add(ln net.Listener) bool {
 	s.mu.Lock()
@@ -263,5 +213,6 @@ func (s *Server) checkEmpty() {
 	}
 }
 
-// now returns the time since the server began, never zero.
+// stamp returns a time as the distance from the server's beginning in
+// nanoseconds, never zero.
 func (s *Server) stamp(t time.Time) int64 { return int64(t.Sub(s.began)) + 1 }

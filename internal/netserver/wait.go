@@ -39,7 +39,7 @@ func (c *conn) beginRead(p phase, since, until time.Time) error {
 	most := slack(until.Sub(since))
 	if early := c.readUntil.Sub(until); early < 0 || early > most {
 		c.readUntil = until.Add(most)
-		if err := c.nc.SetReadDeadline(c.readUntil); err != nil {
+		if err := c.raw.SetReadDeadline(c.readUntil); err != nil {
 			return err
 		}
 	}
@@ -59,7 +59,7 @@ func (c *conn) beginWrite() {
 	if left := c.writeUntil.Sub(now); left < d || left > d+slack(d) {
 		c.writeUntil = now.Add(d + slack(d))
 		// An error here comes back from the write.
-		_ = c.nc.SetWriteDeadline(c.writeUntil)
+		_ = c.raw.SetWriteDeadline(c.writeUntil)
 	}
 	c.wait(inWrite, now)
 }
@@ -95,11 +95,11 @@ func (c *conn) disturb() {
 	switch c.phase {
 	case inLine, inSetup:
 		c.readUntil = time.Time{}
-		_ = c.nc.SetReadDeadline(aLongTimeAgo)
+		_ = c.raw.SetReadDeadline(aLongTimeAgo)
 	case inWrite:
 		if c.isShed {
 			c.writeUntil = time.Time{}
-			_ = c.nc.SetWriteDeadline(aLongTimeAgo)
+			_ = c.raw.SetWriteDeadline(aLongTimeAgo)
 		}
 	}
 }
@@ -117,9 +117,4 @@ func (c *conn) shed(since int64) bool {
 }
 
 // cut closes the connection under its session.
-func (c *conn) cut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.isCut = true
-	c.nc.Close()
-}
+func (c *conn) cut() { c.raw.Close() }
