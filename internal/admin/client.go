@@ -69,7 +69,12 @@ func (c *Client) begin(ctx context.Context, procedure string, argument any, more
 	if err != nil {
 		return nil, fault.New(fault.Transient, "ask the server", err)
 	}
-	if answer.StatusCode != http.StatusOK {
+	switch answer.StatusCode {
+	case http.StatusOK:
+	case http.StatusServiceUnavailable:
+		answer.Body.Close()
+		return nil, fault.Newf(fault.Transient, "ask the server", "it is stopping; try again")
+	default:
 		answer.Body.Close()
 		return nil, fault.Newf(fault.Invalid, "ask the server", "it does not know %q: it is of another version; restart it", procedure)
 	}

@@ -32,13 +32,13 @@ func Serve(ctx context.Context, path string, h http.Handler) error {
 	if err != nil {
 		return err
 	}
-	var calls sync.WaitGroup
+	return serveOn(ctx, ln, path, h)
+}
+
+func serveOn(ctx context.Context, ln net.Listener, path string, h http.Handler) error {
+	calls := &gate{handler: h}
 	srv := &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			calls.Add(1)
-			defer calls.Done()
-			h.ServeHTTP(w, r)
-		}),
+		Handler:           calls,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: headerWait,
 		ErrorLog:          log.New(io.Discard, "", 0), // a command that was interrupted is nobody's concern
@@ -52,18 +52,48 @@ func Serve(ctx context.Context, path string, h http.Handler) error {
 			srv.Close()
 		}
 	})
-	err = srv.Serve(ln)
+	err := srv.Serve(ln)
 	if stop() {
 		srv.Close()
 	} else {
 		<-closed
 	}
-	calls.Wait()
+	calls.shut()
 	removeSocket(path)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return fault.New(fault.Internal, "serve "+path, err)
+}
+
+// gate lets calls through to a handler until it is shut.
+type gate struct {
+	handler http.Handler
+	mu      sync.Mutex
+	closed  bool
+	within  sync.WaitGroup
+}
+
+// ServeHTTP calls the handler, unless the gate is shut.
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		http.Error(w, "the server stops", http.StatusServiceUnavailable)
+		return
+	}
+	g.within.Add(1)
+	g.mu.Unlock()
+	defer g.within.Done()
+	g.handler.ServeHTTP(w, r)
+}
+
+// shut lets no more calls in and waits for those within.
+func (g *gate) shut() {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.within.Wait()
 }
 
 // listen opens the socket, for its owner only.
@@ -103,11 +133,14 @@ func clearStale(ctx context.Context, path string) error {
 		return fault.Newf(fault.Exists, "replace "+path, "it is no socket; move it away")
 	}
 	conn, err := dial(ctx, path)
-	if err == nil {
+	switch {
+	case err == nil:
 		conn.Close()
 		return fault.Newf(fault.Busy, "replace "+path, "a server answers on it")
+	case nobodyThere(err):
+		return os.Remove(path)
 	}
-	return os.Remove(path)
+	return err
 }
 
 // removeSocket tidies up; the next server does it too.
