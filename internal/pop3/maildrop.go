@@ -69,6 +69,7 @@ func (d *maildrop) each(ctx context.Context, visit func(i int, m *store.Message)
 		d.uids, d.sizes = make([]mail.UID, 0, n), make([]int64, 0, n)
 	}
 	i := 0
+	var current store.Message // one for all that visit looks at
 	for m, err := range d.store.List(ctx) {
 		if err != nil {
 			return err
@@ -81,7 +82,8 @@ func (d *maildrop) each(ctx context.Context, visit func(i int, m *store.Message)
 		} else if i >= len(d.uids) || d.uids[i] != m.UID {
 			return fault.Newf(fault.Internal, "list maildrop", "the snapshot has changed at message %d", i+1)
 		}
-		if err := visit(i, &m); err != nil {
+		current = m
+		if err := visit(i, &current); err != nil {
 			return err
 		}
 		i++
