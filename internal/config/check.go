@@ -21,6 +21,9 @@ func (c *Config) Check() Problems {
 	return k.problems.sorted()
 }
 
+// maxArgon2Work bounds memory × passes: what package directory computes at most.
+const maxArgon2Work = GiB
+
 type checker struct {
 	c        *Config
 	problems Problems
@@ -61,6 +64,10 @@ func (k *checker) names() {
 				Help: "write some of + - _ . = # ~ /"})
 			break
 		}
+	}
+	if p := c.Passwords; int64(p.Argon2Memory)*int64(p.Argon2Time) > int64(maxArgon2Work) {
+		k.report("passwords.argon2_time", Problem{Message: "checking a password would take too long",
+			Help: fmt.Sprintf("argon2_memory × argon2_time is at most %v; here it is %v", maxArgon2Work, p.Argon2Memory*Size(p.Argon2Time))})
 	}
 	if c.Limits.MaxConnections > 0 && c.Limits.MaxConnectionsPerAddress > c.Limits.MaxConnections {
 		k.report("limits.max_connections_per_address", Problem{Warning: true,

@@ -49,7 +49,7 @@ type Listener struct {
 type Limits struct {
 	MaxConnections           int      `toml:"max_connections" min:"1" off:"-1" doc:"Connections at a time in all; the slowest are shed when it is reached. -1: no limit."`
 	MaxConnectionsPerAddress int      `toml:"max_connections_per_address" min:"1" off:"-1" doc:"Connections at a time from one address (of IPv6: one /64). -1: no limit."`
-	Grace                    Duration `toml:"grace" min:"0s" max:"1h" doc:"How long transactions under way may take to finish when the server stops."`
+	Grace                    Duration `toml:"grace" min:"1s" max:"1h" doc:"How long transactions under way may take to finish when the server stops."`
 }
 
 // SMTP says how mail is received.
@@ -75,15 +75,15 @@ type POP3 struct {
 type Store struct {
 	Reserve     Reserve `toml:"reserve" doc:"Free space on the disk below which no mail is taken: a size, a part of the disk like \"1%\", or \"auto\", which is 1 % of the disk but not more than 512 MiB."`
 	SegmentSize Size    `toml:"segment_size" min:"1MiB" max:"1GiB" doc:"The size of the files that small messages are written into."`
-	SmallMax    Size    `toml:"small_max" min:"0B" max:"16MiB" doc:"The largest message that is kept in a segment; larger ones get a file of their own."`
+	SmallMax    Size    `toml:"small_max" min:"1KiB" max:"8MiB" doc:"The largest message that is kept in a segment; larger ones get a file of their own."`
 	Cache       Size    `toml:"cache" min:"1MiB" max:"64GiB" doc:"Memory for the index's cache."`
 }
 
 // Passwords says how passwords are kept.
 type Passwords struct {
-	Argon2Memory  Size     `toml:"argon2_memory" min:"8MiB" max:"1GiB" doc:"Memory that checking one password takes."`
-	Argon2Time    int      `toml:"argon2_time" min:"1" max:"100" doc:"Passes over that memory."`
-	Argon2Threads int      `toml:"argon2_threads" min:"1" max:"64" doc:"Lanes (RFC 9106 §3.1)."`
+	Argon2Memory  Size     `toml:"argon2_memory" min:"8MiB" max:"256MiB" doc:"Memory that checking one password takes. argon2_memory × argon2_time is at most 1GiB."`
+	Argon2Time    int      `toml:"argon2_time" min:"1" max:"32" doc:"Passes over that memory."`
+	Argon2Threads int      `toml:"argon2_threads" min:"1" max:"16" doc:"Lanes (RFC 9106 §3.1)."`
 	HashAtOnce    int      `toml:"hash_at_once" min:"0" max:"1024" doc:"Passwords that are checked at the same time; the others wait. 0: as many as there are processors."`
 	CacheTTL      Duration `toml:"cache_ttl" min:"0s" max:"24h" doc:"How long a password that was right is remembered, as a keyed hash in memory, so that frequent polling costs little. 0s: not at all."`
 }
@@ -111,7 +111,7 @@ func Default() *Config {
 			CommandTimeout: 5 * Minute, DataTimeout: 3 * Minute, RecipientDelimiters: "+",
 		},
 		POP3:      POP3{Lock: LockExclusive, IdleTimeout: 10 * Minute, MaxErrors: 25},
-		Store:     Store{SegmentSize: 64 * MiB, SmallMax: 256 * KiB, Cache: 64 * MiB},
+		Store:     Store{SegmentSize: 64 * MiB, SmallMax: 128 * KiB, Cache: 32 * MiB},
 		Passwords: Passwords{Argon2Memory: 19 * MiB, Argon2Time: 2, Argon2Threads: 1, CacheTTL: 5 * Minute},
 		Log:       Log{Format: "text", Level: "info"},
 	}

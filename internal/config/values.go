@@ -135,7 +135,7 @@ func (s Size) String() string {
 // Reserve is the space that is kept free on a disk: Octets, or Percent of the
 // disk. The zero value leaves it to the store.
 type Reserve struct {
-	Octets  Size
+	Octets  int64
 	Percent float64
 }
 
@@ -163,7 +163,7 @@ func (r *Reserve) UnmarshalText(text []byte) error {
 	if err != nil {
 		return errReserve
 	}
-	*r = Reserve{Octets: v}
+	*r = Reserve{Octets: int64(v)}
 	return nil
 }
 
@@ -176,7 +176,7 @@ func (r Reserve) String() string {
 	case r.Percent > 0:
 		return strconv.FormatFloat(r.Percent, 'f', -1, 64) + "%"
 	case r.Octets > 0:
-		return r.Octets.String()
+		return Size(r.Octets).String()
 	}
 	return "auto"
 }
@@ -187,7 +187,7 @@ func (r Reserve) Of(disk int64) int64 {
 	case r.Percent > 0:
 		return int64(float64(disk) * r.Percent / 100)
 	case r.Octets > 0:
-		return int64(r.Octets)
+		return r.Octets
 	}
 	return min(disk/100, int64(maxReserve))
 }
