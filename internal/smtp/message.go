@@ -130,7 +130,7 @@ func (s *server) refuseChunk(arg []byte, r *Reply) session.Step {
 	c, counted, _ := parseChunk(arg)
 	switch {
 	case !counted:
-		return s.outOfStep(r)
+		return s.outOfStep(&replyChunkSyntax.Reply)
 	case s.countError():
 		return s.bye(replyTooManyErrors, "too many errors")
 	}
