@@ -130,7 +130,7 @@ func (e *engine) listen() ([]opened, error) {
 
 func openSockets(l config.Listener, activated map[string][]net.Listener) ([]opened, error) {
 	if l.Systemd == "" {
-		socket, err := net.Listen("tcp", l.Address)
+		socket, err := netserver.Listen(context.Background(), l.Address)
 		if err != nil {
 			return nil, fmt.Errorf("listener %s: %w", l.Name, err)
 		}

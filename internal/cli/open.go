@@ -22,7 +22,7 @@ func openStore(cfg *config.Config, log *slog.Logger, metrics prometheus.Register
 		Registerer:     metrics,
 		SegmentSize:    int64(cfg.Store.SegmentSize),
 		SmallMax:       int64(cfg.Store.SmallMax),
-		Reserve:        cfg.Store.Reserve.Octets,
+		Reserve:        int64(cfg.Store.Reserve.Octets),
 		ReservePercent: cfg.Store.Reserve.Percent,
 		CacheSize:      int64(cfg.Store.Cache),
 	})
