@@ -26,12 +26,26 @@ func report(t *testing.T, problems []string) {
 	}
 }
 
-func TestImportsAreThoseOfTheTable(t *testing.T) {
+func architecture(t *testing.T) string {
+	t.Helper()
 	page, err := os.ReadFile(root + "/docs/ARCHITECTURE.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := readTable(string(page))
+	return string(page)
+}
+
+func TestLibrariesAreThoseOfTheList(t *testing.T) {
+	libraries, err := readBlock(architecture(t), "libraries")
+	if err != nil {
+		t.Fatalf("docs/ARCHITECTURE.md: %v", err)
+	}
+	all, _ := loadTree(t)
+	report(t, checkLibraries(libraries, all))
+}
+
+func TestImportsAreThoseOfTheTable(t *testing.T) {
+	table, err := readTable(architecture(t))
 	if err != nil {
 		t.Fatalf("docs/ARCHITECTURE.md: %v", err)
 	}
@@ -56,7 +70,7 @@ func TestFilesAreShortAndRunNothingBeforeMain(t *testing.T) {
 
 // broken is a tree that breaks every rule once.
 var broken = fstest.MapFS{
-	"cmd/tool/main.go":          {Data: []byte("// Package main is misnamed here.\npackage main\n\nimport _ \"postrider/internal/smtp\"\n")},
+	"cmd/tool/main.go":          {Data: []byte("// Package main is misnamed here.\npackage main\n\nimport (\n\t_ \"example.org/good/part\"\n\t_ \"example.org/bad\"\n\t_ \"postrider/internal/smtp\"\n)\n")},
 	"internal/fault/fault.go":   {Data: []byte("// Package fault has one job and says it here.\npackage fault\n")},
 	"internal/fault/b_test.go":  {Data: []byte("package fault\n\nimport _ \"postrider/internal/smtp\"\n")},
 	"internal/smtp/a.go":        {Data: []byte("// Package smtp has one job and says it here.\npackage smtp\n\nimport (\n\t_ \"net/http\"\n\t_ \"net/netip\"\n\t_ \"postrider/internal/fault\"\n\t_ \"postrider/internal/store\"\n\tclock \"time\"\n)\n\nvar x = clock.Now\n\nfunc f() { go f() }\n")},
@@ -85,6 +99,10 @@ func TestRulesFindWhatBreaksThem(t *testing.T) {
 			"imap: in the table, but not in the tree",
 			"internal/smtp/a.go imports store, which the table does not allow",
 			"store/x: not in the table",
+		}},
+		{"libraries", checkLibraries([]string{"example.org/good", "example.org/unused"}, all), []string{
+			"cmd/tool/main.go imports example.org/bad, which is not in the list",
+			"example.org/unused: in the list, but nothing imports it",
 		}},
 		{"protocols", checkProtocols(set, all), []string{
 			"internal/smtp/a.go imports net/http",

@@ -12,21 +12,15 @@ const everything = "everything"
 // table is who may import whom, by room.
 type table map[string][]string
 
-// readTable reads the table from a page: the block between "```imports" and
-// "```". A line is a list of rooms, "←", and a list of the rooms that these may
+// readTable reads the table from a page's block "imports". A line is a list of rooms, "←", and a list of the rooms that these may
 // import, or "everything", or nothing; what follows "#" is a remark.
 func readTable(page string) (table, error) {
-	_, block, ok := strings.Cut(page, "\n```imports\n")
-	block, _, closed := strings.Cut(block, "\n```")
-	if !ok || !closed {
-		return nil, fmt.Errorf("the page has no block that begins with ```imports")
+	lines, err := readBlock(page, "imports")
+	if err != nil {
+		return nil, err
 	}
 	t := table{}
-	for line := range strings.Lines(block) {
-		line, _, _ = strings.Cut(strings.TrimSpace(line), "#")
-		if line == "" {
-			continue
-		}
+	for _, line := range lines {
 		left, right, ok := strings.Cut(line, "←")
 		if !ok {
 			return nil, fmt.Errorf("no ← in the line %q", line)
@@ -39,6 +33,23 @@ func readTable(page string) (table, error) {
 		}
 	}
 	return t, nil
+}
+
+// readBlock returns the lines of a page's code block without remarks.
+func readBlock(page, name string) ([]string, error) {
+	_, block, ok := strings.Cut(page, "\n```"+name+"\n")
+	block, _, closed := strings.Cut(block, "\n```")
+	if !ok || !closed {
+		return nil, fmt.Errorf("the page has no block that begins with ```%s", name)
+	}
+	var lines []string
+	for line := range strings.Lines(block) {
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines, nil
 }
 
 // rooms splits a list.
@@ -86,4 +97,33 @@ func checkTable(t table, all []pkg) (problems []string) {
 	}
 	slices.Sort(problems)
 	return slices.Compact(problems)
+}
+
+// checkLibraries holds the packages' imports from elsewhere to a list of
+// libraries, each a path below which all may be imported, and the list to what
+// is imported.
+func checkLibraries(libraries []string, all []pkg) (problems []string) {
+	used := map[string]bool{}
+	for _, p := range all {
+		for _, f := range p.files {
+			for _, path := range imports(f) {
+				host, _, _ := strings.Cut(path, "/")
+				if !strings.Contains(host, ".") {
+					continue // ours, or the standard library's
+				}
+				i := slices.IndexFunc(libraries, func(l string) bool { return path == l || strings.HasPrefix(path, l+"/") })
+				if i < 0 {
+					problems = append(problems, f.name+" imports "+path+", which is not in the list")
+					continue
+				}
+				used[libraries[i]] = true
+			}
+		}
+	}
+	for _, l := range libraries {
+		if !used[l] {
+			problems = append(problems, l+": in the list, but nothing imports it")
+		}
+	}
+	return problems
 }
