@@ -68,7 +68,7 @@ type SMTP struct {
 type POP3 struct {
 	Lock        string   `toml:"lock" values:"exclusive|snapshot" doc:"exclusive lets one session at a time into a maildrop (RFC 1939 §4); snapshot lets several in, each with its own view."`
 	IdleTimeout Duration `toml:"idle_timeout" min:"10m" max:"24h" doc:"How long a client may be silent, then it is logged out and nothing is deleted. At least ten minutes (RFC 1939 §3)."`
-	MaxErrors   int      `toml:"max_errors" min:"1" off:"-1" doc:"Wrong commands on one connection, then it is closed. -1: no limit."`
+	MaxErrors   int      `toml:"max_errors" min:"1" max:"1000000" doc:"Wrong commands on one connection, then it is closed. A teach listener has no such limit."`
 }
 
 // Store sets the embedded engine up.

@@ -11,8 +11,9 @@ import (
 type Problem struct {
 	// File, Line and Column (in octets) are counted from 1; Line is zero when the
 	// problem is something that is not written.
-	File         string `json:"file,omitempty"`
-	Line, Column int    `json:",omitzero"`
+	File   string `json:"file,omitempty"`
+	Line   int    `json:"line,omitempty"`
+	Column int    `json:"column,omitempty"`
 	// Warning: the server starts nevertheless.
 	Warning bool `json:"warning"`
 	// Message says what is wrong, Help what to write instead.

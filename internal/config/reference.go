@@ -67,8 +67,9 @@ func (f field) numeric() bool { return f.typ.Kind() != reflect.String && f.examp
 
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-const exampleHead = `# The configuration of postrider. Every setting is here; those behind a # show
-# their defaults. "postrider config check" says what is wrong in this file.
+const exampleHead = `# The configuration of postrider. Every setting is here; those behind a # are not
+# in force and show their default, or an example where there is none.
+# "postrider config check" says what is wrong in this file.
 `
 
 // Example returns a commented configuration with every setting: those of c that

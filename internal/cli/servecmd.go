@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"postrider/internal/config"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "serve",
+		Short:   "Run the server in the foreground",
+		Long:    "Run the server in the foreground until Ctrl-C or SIGTERM, then finish what is under way.\nA second Ctrl-C ends it at once; nothing that was acknowledged is lost.",
+		Example: "  postrider serve --config /etc/postrider/postrider.toml",
+		GroupID: groupServer,
+		Args:    args(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.loadToServe()
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), cfg, a.stderr)
+		},
+	}
+}
+
+// loadToServe reads and checks the configuration and fills in what the machine knows.
+func (a *app) loadToServe() (*config.Config, error) {
+	cfg, err := a.load()
+	if err != nil {
+		return nil, err
+	}
+	problems := cfg.Check()
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	for _, p := range problems {
+		fmt.Fprintln(a.stderr, p.Error())
+	}
+	if cfg.Hostname == "" {
+		if cfg.Hostname, err = os.Hostname(); err != nil {
+			return nil, fmt.Errorf("the machine does not say its name; write hostname into the configuration: %w", err)
+		}
+	}
+	return cfg, haveData(cfg.Data)
+}
+
+func (a *app) demoCommand() *cobra.Command {
+	var o demoOptions
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run a server with accounts of its own on loopback",
+		Long: `Run a server for example.test on loopback, with accounts whose passwords it
+prints, and with the words to type to send and collect a message. Ctrl-C stops it;
+started again with the same --data it has its accounts and mail again.
+
+With --json it prints one line when it is ready, for programs that test against it.`,
+		Example: `  postrider demo
+  postrider demo --data DIR --ports auto --json`,
+		GroupID: groupServer,
+		Args:    args(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.data, o.config = a.data, a.configFile
+			if o.data == "" {
+				o.data = "data"
+			}
+			if o.accounts < 0 {
+				return usagef("--accounts is a number from 0")
+			}
+			if _, err := parseBase(o.ports); err != nil {
+				return usageError{err}
+			}
+			return demo(cmd.Context(), o, a.stdout, a.stderr)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.ports, "ports", "", "listen on `BASE` + each protocol's own port number, or auto (default 2525 and 1110)")
+	f.BoolVar(&o.json, "json", false, "print one line of JSON when ready")
+	f.IntVar(&o.accounts, "accounts", 2, "make so many accounts (`N`)")
+	f.BoolVar(&o.strict, "strict", false, "no kindness to typists: what a real site has")
+	return cmd
+}
