@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"postrider/internal/access"
 	"postrider/internal/dialogue"
 	"postrider/internal/directory"
+	"postrider/internal/netserver"
 	"postrider/internal/pop3"
 	"postrider/internal/receive"
 	"postrider/internal/session"
@@ -26,6 +28,24 @@ import (
 // TestDialogues runs every dialogue without sockets: sessions, receive,
 // directory and access as they are, over the model of a store.
 func TestDialogues(t *testing.T) {
+	runAll(t, func(t *testing.T, d *dialogue.Dialogue, h *house) error {
+		return d.Run(dialogue.Setup{Open: h.open, Vars: h.vars})
+	})
+}
+
+// TestDialoguesOverTCP runs them through the driver on loopback, but for those
+// that only memory can make happen.
+func TestDialoguesOverTCP(t *testing.T) {
+	runAll(t, func(t *testing.T, d *dialogue.Dialogue, h *house) error {
+		if d.NeedsMemory() {
+			t.Skip("has events")
+		}
+		return d.Run(dialogue.Setup{Open: h.dial, Vars: h.vars})
+	})
+}
+
+// runAll calls run with every dialogue and a house for it.
+func runAll(t *testing.T, run func(*testing.T, *dialogue.Dialogue, *house) error) {
 	files, err := filepath.Glob("../../testdata/dialogues/*.dialogue")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("got files %v, error %v", files, err)
@@ -40,7 +60,7 @@ func TestDialogues(t *testing.T) {
 			for _, m := range d.Given {
 				h.give(m)
 			}
-			if err := d.Run(dialogue.Setup{Open: h.open, Vars: h.vars}); err != nil {
+			if err := run(t, d, h); err != nil {
 				t.Error(err)
 			}
 		})
@@ -84,24 +104,56 @@ func newHouse(t *testing.T) *house {
 	return h
 }
 
-// open connects to a session.
-func (h *house) open(c dialogue.Connection) (dialogue.Transport, error) {
-	h.opened++
-	conn := &session.Conn{
-		ID: fmt.Sprint("c", h.opened), Context: context.Background(), Now: time.Now,
-		Remote: netip.MustParseAddrPort("127.0.0.1:40000"), Local: netip.MustParseAddrPort("127.0.0.1:25"),
-		Listener: &session.Listener{
-			Name: c.Protocol, Protocol: c.Protocol, Role: c.Role, Teach: c.Teach, Hostname: "mail.example.test",
-		},
+// listener describes a listener of the house, and says how its sessions are made.
+func (h *house) listener(c dialogue.Connection) (session.Listener, func() session.Session, error) {
+	l := session.Listener{
+		Name: c.Protocol, Protocol: c.Protocol, Role: c.Role, Teach: c.Teach, Hostname: "mail.example.test",
 	}
 	switch c.Protocol {
 	case "smtp":
-		conn.Listener.Role = "mx"
-		return dialogue.NewMemory(smtp.New(h.receive, nil), conn), nil
+		l.Role = "mx"
+		return l, func() session.Session { return smtp.New(h.receive, nil) }, nil
 	case "pop3":
-		return dialogue.NewMemory(pop3.New(h.access, nil), conn), nil
+		return l, func() session.Session { return pop3.New(h.access, nil) }, nil
 	}
-	return nil, fmt.Errorf("nothing speaks %s", c.Protocol)
+	return l, nil, fmt.Errorf("nothing speaks %s", c.Protocol)
+}
+
+// open connects to a session in memory.
+func (h *house) open(c dialogue.Connection) (dialogue.Transport, error) {
+	l, newSession, err := h.listener(c)
+	if err != nil {
+		return nil, err
+	}
+	h.opened++
+	return dialogue.NewMemory(newSession(), &session.Conn{
+		ID: fmt.Sprint("c", h.opened), Context: context.Background(), Now: time.Now, Listener: &l,
+		Remote: netip.MustParseAddrPort("127.0.0.1:40000"), Local: netip.MustParseAddrPort("127.0.0.1:25"),
+	}), nil
+}
+
+// dial connects over TCP, to a server made for this connection.
+func (h *house) dial(c dialogue.Connection) (dialogue.Transport, error) {
+	l, newSession, err := h.listener(c)
+	if err != nil {
+		return nil, err
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	srv := netserver.New(netserver.Options{Grace: -1})
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln, netserver.Listener{Listener: l, New: newSession}) }()
+	h.t.Cleanup(func() {
+		_ = srv.Shutdown(context.Background())
+		<-served
+	})
+	conn, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	return dialogue.NewNet(conn), nil
 }
 
 // give sends a message by SMTP.

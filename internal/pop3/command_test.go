@@ -49,7 +49,7 @@ func runCommand(t *testing.T, c Command, state State, teach bool) {
 		}
 		return k, b
 	}
-	k, b := start()
+	k, _ := start()
 	got := k.say(c.Example)
 	switch fits := c.States&state != 0; {
 	case c.Refusal != "":
@@ -70,20 +70,20 @@ func runCommand(t *testing.T, c Command, state State, teach bool) {
 	if k.closed() != (c.Verb == "QUIT") {
 		t.Errorf("got closed %t", k.closed())
 	}
-	k, b = start()
+	again, b := start()
 	switch c.Verb {
 	case "USER", "PASS", "APOP", "AUTH", "STLS", "HELP":
-		got = k.say(c.Verb)
+		got = again.say(c.Verb)
 	default:
-		got = k.say(c.Verb + " a b c")
+		got = again.say(c.Verb + " a b c")
 	}
 	if c.Verb != "HELP" && !strings.HasPrefix(got, "-ERR ") {
 		t.Errorf("got %q with wrong arguments, want -ERR", got)
 	}
-	if len(b.removed) != 0 || k.closed() {
-		t.Errorf("got %v removed, closed %t after wrong arguments", b.removed, k.closed())
+	if len(b.removed) != 0 || again.closed() {
+		t.Errorf("got %v removed, closed %t after wrong arguments", b.removed, again.closed())
 	}
-	k.want("QUIT", "+OK")
+	again.want("QUIT", "+OK")
 }
 
 func TestCapaIsTheSameInBothStates(t *testing.T) {
