@@ -26,9 +26,11 @@ func report(t *testing.T, problems []string) {
 	}
 }
 
-func architecture(t *testing.T) string {
+func architecture(t *testing.T) string { return readPage(t, "ARCHITECTURE.md") }
+
+func readPage(t *testing.T, name string) string {
 	t.Helper()
-	page, err := os.ReadFile(root + "/docs/ARCHITECTURE.md")
+	page, err := os.ReadFile(root + "/docs/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,6 +53,16 @@ func TestImportsAreThoseOfTheTable(t *testing.T) {
 	}
 	all, _ := loadTree(t)
 	report(t, checkTable(table, all))
+}
+
+func TestPagesNameOnlyWhatIsThere(t *testing.T) {
+	all, _ := loadTree(t)
+	settings := []string{"pop3.lock", "smtp.max_received"}
+	for _, page := range []string{"ARCHITECTURE.md", "FLOW.md"} {
+		for _, p := range checkNames(readPage(t, page), settings, all) {
+			t.Errorf("docs/%s: %s", page, p)
+		}
+	}
 }
 
 func TestProtocolsDoNoInputOrOutputAndReadNoClock(t *testing.T) {
@@ -103,6 +115,10 @@ func TestRulesFindWhatBreaksThem(t *testing.T) {
 		{"libraries", checkLibraries([]string{"example.org/good", "example.org/unused"}, all), []string{
 			"cmd/tool/main.go imports example.org/bad, which is not in the list",
 			"example.org/unused: in the list, but nothing imports it",
+		}},
+		{"names", checkNames("smtp.f, smtp.x, smtp.g, smtp.f.x, pop3.lock, smtp.set, e.g.x", []string{"smtp.set"}, all), []string{
+			"smtp.g is not there",
+			"smtp.f.x is not there",
 		}},
 		{"protocols", checkProtocols(set, all), []string{
 			"internal/smtp/a.go imports net/http",
