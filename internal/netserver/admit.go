@@ -34,15 +34,13 @@ type addrKey struct {
 	addr netip.Addr
 }
 
-// newAddrKey masks an IPv6 address to its /64, which is what one customer
-// commonly has.
-func newAddrKey(l *listener, addr netip.Addr) addrKey {
-	if addr.Is6() {
-		if p, err := addr.WithZone("").Prefix(64); err == nil {
-			addr = p.Addr()
-		}
+// site masks an IPv6 address to its /64, which is what one customer commonly
+// has.
+func site(addr netip.Addr) netip.Addr {
+	if p, err := addr.WithZone("").Prefix(64); addr.Is6() && err == nil {
+		return p.Addr()
 	}
-	return addrKey{l, addr}
+	return addr
 }
 
 // receive takes a new connection in, or refuses it.
@@ -174,12 +172,12 @@ func (s *Server) admitAddr(c *conn) error {
 	if c.l.perAddr < 0 || !addr.IsValid() {
 		return nil
 	}
-	key := newAddrKey(c.l, addr)
+	key := addrKey{c.l, site(addr)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.perAddr[key] < c.l.perAddr {
 		s.perAddr[key]++
-		c.addrKey = key
+		c.addr = key.addr
 		return nil
 	}
 	c.l.metrics.refused[tooManyOfAddr].Inc()
@@ -210,9 +208,10 @@ func (s *Server) remove(c *conn) {
 		s.leaving--
 	}
 	c.l.metrics.open.Dec()
-	if c.addrKey.l != nil {
-		if s.perAddr[c.addrKey]--; s.perAddr[c.addrKey] == 0 {
-			delete(s.perAddr, c.addrKey)
+	if c.addr.IsValid() {
+		key := addrKey{c.l, c.addr}
+		if s.perAddr[key]--; s.perAddr[key] == 0 {
+			delete(s.perAddr, key)
 		}
 	}
 	s.checkEmpty()

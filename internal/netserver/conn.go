@@ -43,14 +43,14 @@ type conn struct {
 	since atomic.Int64
 
 	mu                    sync.Mutex
+	readUntil, writeUntil time.Time // the deadlines as set; zero: unknown
 	phase                 phase
 	isShed                bool
-	readUntil, writeUntil time.Time // the deadlines as set; zero: unknown
 
 	// Guarded by srv.mu.
-	counted bool    // against the limits of connections
-	leaving bool    // in srv.leaving
-	addrKey addrKey // what it counts for in srv.perAddr, if that
+	counted bool       // against the limits of connections
+	leaving bool       // in srv.leaving
+	addr    netip.Addr // what it counts for in srv.perAddr, if valid
 }
 
 // newConn returns a connection that has not begun.
@@ -100,6 +100,12 @@ func (c *conn) serve() {
 	c.in.release()
 	c.l.metrics.octetsIn.Add(float64(c.octetsIn))
 	c.l.metrics.octetsOut.Add(float64(c.octetsOut))
+	c.logEnd(begin)
+	c.srv.remove(c)
+}
+
+// logEnd writes the one line about a connection.
+func (c *conn) logEnd(begin time.Time) {
 	c.srv.log.LogAttrs(context.Background(), slog.LevelInfo, "connection closed",
 		slog.String("conn", c.info.ID),
 		slog.String("listener", c.l.Name),
@@ -108,7 +114,6 @@ func (c *conn) serve() {
 		slog.Int64("octets_in", c.octetsIn),
 		slog.Int64("octets_out", c.octetsOut),
 		slog.String("why", c.why))
-	c.srv.remove(c)
 }
 
 // call calls f and reports whether it returned; a panic is logged and counted,

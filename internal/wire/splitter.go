@@ -22,10 +22,10 @@ type Splitter struct {
 	// Teach makes the splitter kind to people who type.
 	Teach bool
 
-	scanned   int  // octets of the unfinished line that hold no CR and no LF
-	swallowed int  // octets dropped since the flaw
 	skipping  bool // a flaw was reported; its line's end has not come yet
 	cr        bool // while skipping: the last octet swallowed was a CR
+	scanned   int  // octets of the unfinished line that hold no CR and no LF
+	swallowed int  // octets dropped since the flaw
 }
 
 // Progress says what a call of Next has found.

@@ -1,0 +1,55 @@
+package netserver
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"postrider/internal/session"
+)
+
+// FuzzDriver sends random octets in random pieces to a session. Whatever they
+// are, the connection ends soon after its peer, the session hears Closed once,
+// and the server does not go down.
+func FuzzDriver(f *testing.F) {
+	for _, d := range dialogues {
+		if len(d.send) < 1000 {
+			f.Add([]byte(d.send), uint16(3), d.teach)
+		}
+	}
+	f.Add([]byte("body 70000\r\nocto\r\noctets 5\r\nabc.\r\ndata\r\n.\r\n"), uint16(1), false)
+	f.Fuzz(func(t *testing.T, in []byte, seed uint16, teach bool) {
+		if len(in) > 1<<14 {
+			return
+		}
+		rec := &record{block: make(chan struct{})}
+		close(rec.block)
+		p := newPipes()
+		srv := New(Options{WriteWait: 5 * time.Second, Grace: 5 * time.Second})
+		go srv.Serve(p, Listener{
+			Listener: session.Listener{Name: "fuzz", Teach: teach}, Wait: 5 * time.Second,
+			New: func() session.Session { return &fake{rec: rec} },
+		})
+		near, far := net.Pipe()
+		p.conns <- far
+		heard := make(chan struct{})
+		go func() { io.Copy(io.Discard, near); close(heard) }()
+		for rest, step := in, uint32(seed); len(rest) > 0; {
+			step = step*1664525 + 1013904223
+			k := min(1+int(step>>16)%(1+int(seed%700)), len(rest))
+			if _, err := near.Write(rest[:k]); err != nil {
+				break
+			}
+			rest = rest[k:]
+		}
+		near.Close()
+		<-heard
+		if err := srv.Shutdown(t.Context()); err != nil {
+			t.Errorf("Shutdown: got %v, want nil", err)
+		}
+		if s, c := rec.count("start"), rec.count("closed"); s != 1 || c != 1 {
+			t.Errorf("got %d starts and %d Closed, want one of each", s, c)
+		}
+	})
+}
