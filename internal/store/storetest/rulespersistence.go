@@ -1,0 +1,194 @@
+package storetest
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+
+	"postrider/internal/fault"
+	"postrider/internal/mail"
+	"postrider/internal/store"
+)
+
+var persistenceRules = []rule{
+	{"EverythingOutlivesClosing", testOutlives},
+	{"UIDsGoOnAfterReopening", testUIDsGoOn},
+	{"AcceptIsIdempotentAfterReopening", testIdempotentReopened},
+	{"LocksEndWithTheStore", testLocksEnd},
+	{"AbandonedContentLeavesNothing", testAbandoned},
+	{"RemovedStaysRemoved", testRemovedStays},
+	{"AccountIDsAreNotReusedAfterReopening", testAccountIDsGoOn},
+}
+
+// inventory is all that a store shows of its accounts, octets included.
+type inventory struct {
+	Domains   []store.Domain
+	Entries   []store.Entry
+	Accounts  []store.Account
+	Mailboxes []store.Mailbox
+	Messages  []store.Message
+	Octets    []string
+	Envelopes []mail.Envelope
+}
+
+// all takes the inventory, with its times in one zone.
+func (e *env) all() inventory {
+	e.Helper()
+	v := inventory{
+		Domains:  collect(e, e.st.Domains(e.ctx, "")),
+		Entries:  collect(e, e.st.Entries(e.ctx, "", "")),
+		Accounts: collect(e, e.st.Accounts(e.ctx, "", "")),
+	}
+	for i := range v.Domains {
+		v.Domains[i].Created = v.Domains[i].Created.UTC()
+	}
+	for i := range v.Accounts {
+		v.Accounts[i].Created = v.Accounts[i].Created.UTC()
+		boxes, err := e.st.ListMailboxes(e.ctx, v.Accounts[i].ID)
+		e.ok(err)
+		v.Mailboxes = append(v.Mailboxes, boxes...)
+	}
+	for _, b := range v.Mailboxes {
+		for _, m := range e.list(b.Account, b.ID) {
+			m.Received = m.Received.UTC()
+			r, err := e.st.Open(e.ctx, b.Account, b.ID, m.UID)
+			e.ok(err)
+			envelope, err := r.Envelope()
+			e.ok(err)
+			v.Messages = append(v.Messages, m)
+			v.Envelopes = append(v.Envelopes, envelope)
+			v.Octets = append(v.Octets, e.octets(r, nil))
+		}
+	}
+	return v
+}
+
+func testOutlives(e *env) {
+	a, b := e.account("alice@a.test"), e.account("bob@b.test")
+	e.change(
+		store.PutAlias{Address: "@a.test", Targets: []string{"alice@a.test", "bob@b.test"}},
+		store.PutAccount{Account: store.Account{ID: b, Password: "$argon2id$x", Disabled: true, Quota: 1 << 40}},
+	)
+	box, err := e.st.CreateMailbox(e.ctx, a, "Gesendet ü")
+	e.ok(err)
+	d := inbox(b)
+	d.Prefix, d.Flags = []byte("Delivered-To: bob@b.test\r\n"), mail.Flagged
+	for _, n := range sizes {
+		e.deliver(pattern(n), inbox(a), d, store.Delivery{Account: a, Mailbox: box.ID})
+	}
+	uids := uidsOf(e.list(a, mail.Inbox))
+	e.ok(e.st.Remove(e.ctx, a, mail.Inbox, uids[1:3]))
+	e.ok(e.st.SetFlags(e.ctx, a, mail.Inbox, uids, mail.Seen, 0))
+	before := e.all()
+	for range 2 {
+		e.reopen()
+		if after := e.all(); !reflect.DeepEqual(after, before) {
+			e.Fatalf("after reopening: %s", difference(after, before))
+		}
+	}
+	if _, err := e.st.Check(e.ctx, false, func(f store.Finding) { e.Errorf("found %+v", f) }); err != nil {
+		e.Error(err)
+	}
+}
+
+// difference names the first part in which two inventories differ.
+func difference(got, want inventory) string {
+	g, w := reflect.ValueOf(got), reflect.ValueOf(want)
+	for i := range g.NumField() {
+		if reflect.DeepEqual(g.Field(i).Interface(), w.Field(i).Interface()) {
+			continue
+		}
+		return fmt.Sprintf("%s are %.2000v, want %.2000v", g.Type().Field(i).Name, g.Field(i), w.Field(i))
+	}
+	return "nothing differs"
+}
+
+func testUIDsGoOn(e *env) {
+	id := e.account("alice@a.test")
+	uids := e.fill(id, "0", "1", "2")
+	e.ok(e.st.Remove(e.ctx, id, mail.Inbox, uids))
+	before := e.box(id, mail.Inbox)
+	e.reopen()
+	uid := e.fill(id, "after")[0]
+	after := e.box(id, mail.Inbox)
+	if uid <= uids[2] || after.UIDValidity != before.UIDValidity || after.ModSeq <= before.ModSeq {
+		e.Errorf("UID %d after %d, the Inbox went from %+v to %+v", uid, uids[2], before, after)
+	}
+}
+
+func testIdempotentReopened(e *env) {
+	id := e.account("alice@a.test")
+	first := e.accept("body", inbox(id))
+	done, err := e.st.Accept(e.ctx, first)
+	e.ok(err)
+	e.reopen()
+	again := e.accept("body", inbox(id))
+	again.ID = first.ID
+	repeated, err := e.st.Accept(e.ctx, again)
+	e.ok(err)
+	if !repeated.Repeated || !slices.Equal(repeated.Placed, done.Placed) {
+		e.Errorf("got %+v, want %+v repeated", repeated, done)
+	}
+	e.counts(id, 1, 4)
+}
+
+func testLocksEnd(e *env) {
+	id := e.account("alice@a.test")
+	d := e.maildrop(id, store.Exclusive, "before")
+	e.reopen()
+	next := e.maildrop(id, store.Exclusive, "after")
+	d.Close()
+	_, err := e.st.OpenMaildrop(e.ctx, id, store.Exclusive, "third")
+	e.fails("a third", err, fault.Busy)
+	next.Close()
+}
+
+func testAbandoned(e *env) {
+	id := e.account("alice@a.test")
+	before, err := e.st.Usage(e.ctx)
+	e.ok(err)
+	for _, n := range []int{10, 4 << 20} {
+		e.content([]byte(pattern(n))) // its session died
+	}
+	e.reopen()
+	after, err := e.st.Usage(e.ctx)
+	e.ok(err)
+	if after.Messages != before.Messages || after.Octets != before.Octets {
+		e.Errorf("usage is %+v, want that of before, %+v", after, before)
+	}
+	e.counts(id, 0, 0)
+}
+
+func testRemovedStays(e *env) {
+	a, b := e.account("alice@a.test"), e.account("bob@a.test")
+	uids := e.fill(a, "0", pattern(200_000), "2")
+	e.fill(b, "0")
+	d := e.maildrop(a, store.Exclusive, "test")
+	e.ok(d.Remove(e.ctx, uids[:2]))
+	d.Close()
+	e.change(store.RemoveAccount{ID: b})
+	e.reopen()
+	if got := uidsOf(e.list(a, mail.Inbox)); !slices.Equal(got, uids[2:]) {
+		e.Errorf("listed %v, want %v", got, uids[2:])
+	}
+	e.counts(a, 1, 1)
+	_, err := e.st.Account(e.ctx, b)
+	e.fails("the removed account", err, fault.NotFound)
+	if u, err := e.st.Usage(e.ctx); err != nil || u.Messages != 1 {
+		e.Errorf("%d contents, %v, want one", u.Messages, err)
+	}
+}
+
+func testAccountIDsGoOn(e *env) {
+	id := e.account("alice@a.test")
+	validity := e.box(id, mail.Inbox).UIDValidity
+	e.change(store.RemoveAccount{ID: id})
+	e.reopen()
+	again := e.account("alice@a.test")
+	if again == id {
+		e.Errorf("account id %d was used again", id)
+	}
+	if v := e.box(again, mail.Inbox).UIDValidity; v == validity {
+		e.Errorf("UIDVALIDITY %d was used again", v)
+	}
+}
