@@ -25,6 +25,8 @@ type content struct {
 	// begins with a header; at most message.MaxFieldName of them.
 	held    []byte
 	started bool // the Received field has been written
+	// last are the message's last two octets so far; CRLF before the first.
+	last [2]byte
 }
 
 // Content begins the message of a transaction.
@@ -36,13 +38,19 @@ func (r *Receiver) Content(ctx context.Context, tx *smtp.Transaction) (smtp.Cont
 	if err != nil {
 		return nil, r.refuse(ctx, stageData, tx, nil, fault.Wrap("begin message", err))
 	}
-	return &content{r: r, tx: tx, store: c, received: r.o.Now()}, nil
+	return &content{r: r, tx: tx, store: c, received: r.o.Now(), last: [2]byte{'\r', '\n'}}, nil
 }
 
 // Write takes octets of the message.
 func (c *content) Write(p []byte) (int, error) {
 	if !c.scanner.Done() {
 		c.scanner.Write(p)
+	}
+	switch n := len(p); {
+	case n > 1:
+		c.last = [2]byte(p[n-2:])
+	case n == 1:
+		c.last = [2]byte{c.last[1], p[0]}
 	}
 	if !c.started {
 		if c.scanner.Opening() == message.Undecided {
@@ -124,6 +132,9 @@ func (c *content) deliver(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := c.endLine(); err != nil {
+		return err
+	}
 	if err := ctx.Err(); err != nil {
 		return fault.New(fault.Transient, "wait for the client", err)
 	}
@@ -148,6 +159,17 @@ func (c *content) deliver(ctx context.Context) error {
 	}
 	c.r.accepted(ctx, c.tx, octets, len(a.Placed), c.r.o.Now().Sub(begun))
 	return nil
+}
+
+// endLine gives the last line its end if BDAT has brought none: a message
+// consists of lines (RFC 5322 §2.1), and POP3 can send nothing else, so that
+// without it the octets sent would not be those announced (RFC 1939 §3).
+func (c *content) endLine() error {
+	if c.last == [2]byte{'\r', '\n'} {
+		return nil
+	}
+	_, err := c.store.Write([]byte("\r\n"))
+	return err
 }
 
 // deliveries returns a copy for each mailbox on the route, with its own

@@ -65,6 +65,39 @@ func TestMessageIsKeptOctetByOctetUnderItsTraceFields(t *testing.T) {
 	}
 }
 
+// Only content of exact octets (BDAT) can lack the end of its last line.
+func TestTheLastLineIsEnded(t *testing.T) {
+	for _, c := range []struct{ name, content, want string }{
+		{"in the body", "Subject: hi\r\n\r\nHello", "Subject: hi\r\n\r\nHello\r\n"},
+		{"in the header", "Subject: hi", "Subject: hi\r\n"},
+		{"one octet", "x", "\r\nx\r\n"},
+		{"NULs", "A: b\r\n\r\n\x00\x00", "A: b\r\n\r\n\x00\x00\r\n"},
+		{"ended", "A: b\r\n", "A: b\r\n"},
+		{"empty", "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSite(t, nil)
+			tx := s.transaction("alice@example.test")
+			content, err := s.receiver.Content(t.Context(), tx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range c.content {
+				if _, err := content.Write([]byte{c.content[i]}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := content.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			_, got, _ := strings.Cut(s.inbox("alice")[0], "+0000\r\n")
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestNoRecipientLearnsOfAnother(t *testing.T) {
 	s := newSite(t, nil)
 	wantPrefix(t, "message", s.send(hello, "alice@example.test", "bob@example.test"), "250 2.0.0")
@@ -344,6 +377,9 @@ func FuzzContentIsKeptWhateverItsPieces(f *testing.F) {
 			return
 		}
 		got := s.inbox("alice")
+		if len(content) > 0 && !bytes.HasSuffix(content, []byte("\r\n")) {
+			content = append(content, "\r\n"...)
+		}
 		if len(got) != 1 || !strings.HasSuffix(got[0], string(content)) {
 			t.Fatalf("got %q, want it to end with %q", got, content)
 		}

@@ -1,3 +1,6 @@
+// Package smtp is the Simple Mail Transfer Protocol: the server's session, its
+// command table, its replies, and the small interface through which it sees the
+// rest of the house. It does no input or output.
 package smtp
 
 import (

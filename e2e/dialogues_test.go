@@ -1,0 +1,102 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"postrider/internal/dialogue"
+)
+
+// strictListeners stand beside the demo's, which teach.
+const strictListeners = `
+[[listener]]
+name = "smtp-strict"
+protocol = "smtp"
+role = "mx"
+address = "127.0.0.1:0"
+
+[[listener]]
+name = "pop3-strict"
+protocol = "pop3"
+address = "127.0.0.1:0"
+`
+
+// TestDialogues runs every dialogue against the real binary, each with an empty
+// server of its own.
+func TestDialogues(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "strict.toml")
+	if err := os.WriteFile(config, []byte(strictListeners), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("../testdata/dialogues/*.dialogue")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no dialogues: %v", err)
+	}
+	for _, file := range files {
+		d, err := dialogue.Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.NeedsMemory() {
+			continue // it has events that only a driver in memory can make
+		}
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			s := start(t, t.TempDir(), "--config", config)
+			for _, m := range d.Given {
+				s.give(m)
+			}
+			if err := d.Run(dialogue.Setup{Open: s.dial, Vars: s.vars()}); err != nil {
+				t.Errorf("%v\n%s", err, s.log)
+			}
+		})
+	}
+}
+
+// dial connects to the listener that a dialogue asks for: of each protocol the
+// first teaches and the second is strict.
+func (s *server) dial(c dialogue.Connection) (dialogue.Transport, error) {
+	skip := 1
+	if c.Teach {
+		skip = 0
+	}
+	for _, l := range s.ready.Listeners {
+		if l.Protocol != c.Protocol {
+			continue
+		}
+		if skip == 0 {
+			conn, err := net.Dial("tcp", l.Address)
+			if err != nil {
+				return nil, err
+			}
+			return dialogue.NewNet(conn), nil
+		}
+		skip--
+	}
+	return nil, fmt.Errorf("no listener for %+v", c)
+}
+
+// vars are the passwords, as dialogues name them.
+func (s *server) vars() map[string]string {
+	v := map[string]string{}
+	for _, a := range s.ready.Accounts {
+		name, _, _ := strings.Cut(a.Address, "@")
+		v[name+"-password"] = a.Password
+	}
+	return v
+}
+
+// give sends a message.
+func (s *server) give(m dialogue.Message) {
+	s.t.Helper()
+	file := filepath.Join(s.t.TempDir(), "given")
+	if err := os.WriteFile(file, m.Content, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	run(s.t, "", "curl", "-sS", "smtp://"+s.address("smtp")+"/client.example.org", "--mail-from", "", "--mail-rcpt", m.To, "-T", file)
+}
