@@ -1,0 +1,277 @@
+package pebblestore
+
+import (
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"postrider/internal/fault"
+)
+
+// indexFormat is the form of the index's files: raised by a new Format only.
+const indexFormat = pebble.FormatColumnarBlocks
+
+// noStall is a limit of Pebble's that is never reached: beyond it Pebble stops
+// changes until it has caught up, which it may never do. The flusher has a limit
+// that ends in an error instead.
+const noStall = 1 << 20
+
+// openIndex opens the index. One that is not there is made, unless the store is
+// known to be.
+func (s *Store) openIndex(known bool) error {
+	ifs := &indexFS{FS: s.fs, health: s.health}
+	s.cache = pebble.NewCache(s.o.CacheSize)
+	opts := &pebble.Options{
+		FS:                          ifs,
+		Cache:                       s.cache,
+		DisableWAL:                  true,
+		ErrorIfNotExists:            known,
+		FormatMajorVersion:          indexFormat,
+		MemTableSize:                uint64(s.o.MemTableSize),
+		MemTableStopWritesThreshold: noStall,
+		L0StopWritesThreshold:       noStall,
+		Logger:                      indexLog{s.health.log, s.health},
+		EventListener: &pebble.EventListener{
+			FlushEnd: func(i pebble.FlushInfo) {
+				if i.Err == nil {
+					ifs.full(false)
+				}
+			},
+			BackgroundError: func(err error) {
+				if s.health.broken.Load() == nil && !s.health.indexFull.Load() {
+					s.health.log.Error("store: the index reports", "err", err, "do", "run: postrider store check")
+				}
+			},
+		},
+	}
+	for i := range opts.Levels {
+		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	db, err := pebble.Open(s.fs.PathJoin(s.o.Dir, indexFolder), opts)
+	if err != nil {
+		kind := fault.Corrupt
+		if vfs.IsNoSpaceError(err) {
+			kind = fault.NoSpace
+		}
+		return fault.New(kind, "open index", err)
+	}
+	s.db = db
+	return nil
+}
+
+// flushIndex makes the index durable as it is.
+func (s *Store) flushIndex() error {
+	const op = "flush index"
+	done, err := s.db.AsyncFlush()
+	if err != nil {
+		return indexFault(op, err)
+	}
+	select {
+	case <-done:
+		return nil
+	case <-s.health.ended:
+		return s.health.changes(op)
+	case <-s.health.lacking():
+		return fault.Newf(fault.NoSpace, op, "the disk is full")
+	}
+}
+
+// openLog replays the log and takes stock of its segments.
+func (s *Store) openLog() error {
+	s.log = &segmentLog{
+		fs: s.fs, dir: s.fs.PathJoin(s.o.Dir, logFolder), store: s.id, size: s.o.SegmentSize,
+		health: s.health, stats: s.stats,
+		all: make(map[uint64]*segment), open: make(map[uint64]*segmentFile),
+	}
+	s.files = &largeFiles{fs: s.fs, dir: s.fs.PathJoin(s.o.Dir, largeFolder), health: s.health, folders: make(map[uint64]bool)}
+	v, err := s.get(keyApplied)
+	if err != nil {
+		return fault.Newf(fault.Corrupt, "open index", "the applied position: %w", err)
+	}
+	from, err := decodeApplied(v.b)
+	v.Close()
+	if err != nil {
+		return fault.New(fault.Corrupt, "open index", err)
+	}
+	r, err := s.recover(from)
+	if err != nil {
+		return err
+	}
+	if r.replayed > 0 {
+		s.health.log.Info("store: replayed the log", "commits", r.replayed, "damaged", r.damaged)
+		if err := s.flushIndex(); err != nil {
+			return err
+		}
+	}
+	s.committer.lsn = r.lsn
+	s.committer.flush.flushed.Store(r.lsn)
+	if err := s.loadSegments(r); err != nil {
+		return err
+	}
+	return s.numberFiles()
+}
+
+// loadSegments learns from the index which segments are in use; the others go
+// to the pool. The head is where the log ends.
+func (s *Store) loadSegments(r *recovery) error {
+	l := s.log
+	err := each(s.db, []byte{tableSegment}, func(key, v []byte) (bool, error) {
+		num, ok := keyUint64(key)
+		row, err := decodeSegment(v)
+		if !ok || err != nil {
+			s.health.log.Error("store: a segment's record is damaged", "do", "run: postrider store check --repair")
+			return true, nil
+		}
+		l.all[num] = &segment{num: num, live: row.live, used: row.used}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	l.next = r.pos.segment + 1
+	for _, num := range r.nums {
+		l.next = max(l.next, num+1)
+		if l.all[num] == nil && num != r.pos.segment {
+			l.retire(num)
+		}
+	}
+	for num := range l.all {
+		l.next = max(l.next, num+1)
+		if _, ok := slices.BinarySearch(r.nums, num); !ok && num != r.pos.segment {
+			s.health.log.Error("store: a segment of the log is missing", "file", l.path(num), "do", "restore it, or run: postrider store check --repair")
+		}
+	}
+	return s.openHead(r.pos)
+}
+
+// openHead opens the segment where the log goes on.
+func (s *Store) openHead(at position) error {
+	l := s.log
+	op := "open " + l.path(at.segment)
+	f, err := s.fs.OpenReadWrite(l.path(at.segment), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return fileFault(op, err)
+	}
+	known, next := l.all[at.segment], l.next
+	if err := l.begin(f, at.segment); err != nil {
+		f.Close()
+		return err
+	}
+	if known != nil {
+		l.all[at.segment] = known
+	}
+	l.all[at.segment].used = at.offset
+	l.next, l.previous = next, at.segment
+	return nil
+}
+
+// numberFiles finds the number for the next large file: greater than any there
+// is.
+func (s *Store) numberFiles() error {
+	l := s.files
+	l.next = 1
+	folders, err := s.fs.List(l.dir)
+	if err != nil {
+		return fileFault("list "+l.dir, err)
+	}
+	last := ""
+	for _, name := range folders {
+		if _, ok := parseHex(name, 8); ok && name > last {
+			last = name
+		}
+	}
+	if last != "" {
+		files, err := s.fs.List(s.fs.PathJoin(l.dir, last))
+		if err != nil {
+			return fileFault("list "+l.dir, err)
+		}
+		n, _ := parseHex(last, 8)
+		l.next = max(l.next, n*filesPerFolder)
+		for _, name := range files {
+			if num, ok := parseHex(name, 11); ok {
+				l.next = max(l.next, num+1)
+			}
+		}
+	}
+	it, err := span(s.db, []byte{tableFile}, after([]byte{tableFile}))
+	if err != nil {
+		return err
+	}
+	if it.Last() {
+		if num, ok := keyUint64(it.Key()); ok {
+			l.next = max(l.next, num+1)
+		}
+	}
+	return indexFault("number files", it.Close())
+}
+
+// sweepOrphans removes the large files that nothing refers to: of messages that
+// were arriving when the process died. Those that arrive now have greater
+// numbers.
+func (s *Store) sweepOrphans() {
+	s.files.mu.Lock()
+	first := s.files.next
+	s.files.mu.Unlock()
+	var nums []uint64
+	if err := s.files.scan(func(num uint64) {
+		if num < first {
+			nums = append(nums, num)
+		}
+	}); err != nil {
+		s.health.log.Warn("store: look for files that nothing refers to", "err", err)
+	}
+	op := &orphanOp{nums: nums}
+	if len(nums) == 0 || s.gate.enter("sweep") != nil {
+		return
+	}
+	err := s.do(op)
+	s.gate.leave()
+	if err != nil || s.health.broken.Load() != nil {
+		return
+	}
+	for _, num := range op.orphans {
+		s.files.remove(num)
+	}
+	if len(op.orphans) > 0 {
+		s.health.log.Info("store: removed files of messages that were not accepted", "files", len(op.orphans))
+	}
+}
+
+// orphanOp finds out which files nothing refers to. It goes through the
+// committer so as not to see a commit that is half settled.
+type orphanOp struct{ nums, orphans []uint64 }
+
+func (o *orphanOp) alone() bool { return false }
+
+// prepare implements operation.
+func (o *orphanOp) prepare(t *tx) error {
+	o.orphans = o.orphans[:0]
+	for _, num := range o.nums {
+		v, err := t.s.get(t.key.file(num))
+		if err == nil {
+			v.Close()
+		}
+		if fault.Is(err, fault.NotFound) && !t.s.files.isFreed(num) {
+			o.orphans = append(o.orphans, num)
+		}
+	}
+	return nil
+}
+
+// listSegments returns the numbers of the segments in a folder, ascending.
+func (s *Store) listSegments(dir string) ([]uint64, error) {
+	names, err := s.fs.List(dir)
+	if err != nil {
+		return nil, fileFault("list "+dir, err)
+	}
+	var nums []uint64
+	for _, name := range names {
+		if n, ok := parseSegmentName(name); ok {
+			nums = append(nums, n)
+		}
+	}
+	slices.Sort(nums)
+	return nums, nil
+}

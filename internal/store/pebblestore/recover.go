@@ -1,0 +1,316 @@
+package pebblestore
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"postrider/internal/fault"
+)
+
+// recovery brings the index up to the end of the log at opening.
+type recovery struct {
+	s    *Store
+	nums []uint64 // of the segments, ascending
+	file vfs.File // of the segment num, open for writing
+	num  uint64
+
+	lsn      uint64   // of the last frame applied
+	pos      position // after it
+	last     position // of it
+	replayed int
+	damaged  int
+}
+
+// recover replays the log from where the index is, and returns where the next
+// frame goes.
+//
+// A frame is written only after the one before it was synced. So a bad frame
+// with good ones after it was acknowledged and is damaged: it is set aside, and
+// the rest is replayed. A bad one at the end was never acknowledged: a write
+// that the crash cut off.
+func (s *Store) recover(from applied) (*recovery, error) {
+	nums, err := s.listSegments(s.log.dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &recovery{s: s, nums: nums, lsn: from.lsn, pos: from.next}
+	defer r.close()
+	for {
+		at, h, ok, err := r.find()
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			break
+		}
+		if h.lsn != r.lsn+1 {
+			r.lost(at, &h)
+		}
+		if err := r.replay(at, &h); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.tail(); err != nil {
+		return nil, err
+	}
+	return r, r.settle()
+}
+
+// open opens a segment, and makes durable what the system may still hold of it:
+// what is replayed becomes visible, and must not go away again.
+func (r *recovery) open(num uint64) error {
+	if r.file != nil && r.num == num {
+		return nil
+	}
+	r.close()
+	op := "replay " + r.s.log.path(num)
+	f, err := r.s.fs.OpenReadWrite(r.s.log.path(num), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return fileFault(op, err)
+	}
+	if err := f.SyncData(); err != nil {
+		f.Close()
+		return fault.New(fault.Internal, op, err)
+	}
+	r.file, r.num = f, num
+	return nil
+}
+
+func (r *recovery) close() {
+	if r.file != nil {
+		r.file.Close()
+		r.file = nil
+	}
+}
+
+// find returns the next good frame at pos or after it. The frame after the last
+// of a segment is the first of the next.
+func (r *recovery) find() (position, frameHeader, bool, error) {
+	for _, num := range r.nums {
+		if num < r.pos.segment {
+			continue
+		}
+		from := int64(0)
+		if num == r.pos.segment {
+			from = r.pos.offset
+		}
+		if err := r.open(num); err != nil {
+			return position{}, frameHeader{}, false, err
+		}
+		off, h, ok, err := r.scan(from)
+		if err != nil || ok {
+			return position{num, off}, h, ok, err
+		}
+	}
+	return position{}, frameHeader{}, false, nil
+}
+
+// scanStep is how much is read at once in search of a frame, in octets.
+const scanStep = 1 << 20
+
+// scan looks for a good frame in the open segment from an offset on.
+func (r *recovery) scan(from int64) (int64, frameHeader, bool, error) {
+	buf := make([]byte, scanStep)
+	for off := from; ; off += scanStep {
+		n, err := r.file.ReadAt(buf, off)
+		if err != nil && err != io.EOF {
+			return 0, frameHeader{}, false, fileFault("replay "+r.s.log.path(r.num), err)
+		}
+		for i := 0; i+frameHeaderSize <= n; i += pageSize {
+			h, ok := parseFrame(buf[i:])
+			if !ok || h.store != r.s.id || h.segment != r.num || h.lsn <= r.lsn {
+				continue
+			}
+			ok, err := r.whole(off+int64(i), &h)
+			if err != nil || ok {
+				return off + int64(i), h, ok, err
+			}
+		}
+		if n < scanStep {
+			return 0, frameHeader{}, false, nil
+		}
+	}
+}
+
+// whole reports whether a frame's octets are what its header says.
+func (r *recovery) whole(off int64, h *frameHeader) (bool, error) {
+	b := make([]byte, h.size()-frameHeaderSize)
+	switch err := readFull(r.file, b, off+frameHeaderSize); {
+	case err == io.ErrUnexpectedEOF:
+		return false, nil
+	case err != nil:
+		return false, fileFault("replay "+r.s.log.path(r.num), err)
+	}
+	return checksum(b) == h.crc, nil
+}
+
+// replay applies a frame's redo to the index.
+func (r *recovery) replay(at position, h *frameHeader) error {
+	op := fmt.Sprintf("replay commit %d", h.lsn)
+	redo := make([]byte, h.redo) // the index may keep it
+	if err := readFull(r.file, redo, at.offset+frameHeaderSize+int64(h.records)); err != nil {
+		return fileFault(op, err)
+	}
+	batch := r.s.db.NewBatch()
+	defer batch.Close()
+	if err := batch.SetRepr(redo); err != nil {
+		return fault.New(fault.Corrupt, op, err)
+	}
+	if err := r.s.db.Apply(batch, pebble.NoSync); err != nil {
+		return indexFault(op, err)
+	}
+	r.lsn, r.last, r.pos = h.lsn, at, position{at.segment, at.offset + h.padded()}
+	r.replayed++
+	return nil
+}
+
+// lost sets aside what lies between the last good frame and the next, which is
+// not the one that should follow.
+func (r *recovery) lost(next position, h *frameHeader) {
+	r.damaged++
+	upTo := int64(-1)
+	if next.segment == r.pos.segment {
+		upTo = next.offset
+	}
+	kept := r.setAside(upTo)
+	r.s.health.log.Error("store: part of the log is damaged: acknowledged changes are lost",
+		"file", r.s.log.path(r.pos.segment), "offset", r.pos.offset, "commits", h.lsn-r.lsn-1, "kept", kept,
+		"do", "find out what is wrong with the disk, then run: postrider store check --repair")
+}
+
+// maxAside bounds what is set aside at once, in octets.
+const maxAside = 64 << 20
+
+// setAside copies the octets of the log from pos on to a file in damaged/, and
+// returns its name; upTo negative: to the end of what looks written.
+func (r *recovery) setAside(upTo int64) string {
+	f, err := r.s.fs.Open(r.s.log.path(r.pos.segment))
+	if err != nil {
+		return "nothing: " + err.Error()
+	}
+	defer f.Close()
+	if upTo < 0 {
+		upTo = writtenEnd(f, r.pos.offset)
+	}
+	b := make([]byte, min(upTo-r.pos.offset, maxAside))
+	n, err := f.ReadAt(b, r.pos.offset)
+	if n == 0 && err != nil {
+		return "nothing: " + err.Error()
+	}
+	return r.s.keepDamaged(fmt.Sprintf("log-%d-%d", r.pos.segment, r.pos.offset), b[:n])
+}
+
+// writtenEnd returns the offset of the first page of zeros at or after off, or
+// the end of the file.
+func writtenEnd(f io.ReaderAt, off int64) int64 {
+	page := make([]byte, pageSize)
+	for {
+		n, err := f.ReadAt(page, off)
+		if n == 0 || !slices.ContainsFunc(page[:n], func(b byte) bool { return b != 0 }) {
+			return off
+		}
+		off += int64(n)
+		if err != nil {
+			return off
+		}
+	}
+}
+
+// tail looks at what stands where the next frame will go. If that was meant to
+// be a frame it is set aside: after the crash of a sound disk it is a write that
+// was never acknowledged, but a damaged one looks the same.
+func (r *recovery) tail() error {
+	i, ok := slices.BinarySearch(r.nums, r.pos.segment)
+	if !ok {
+		return nil
+	}
+	if err := r.open(r.nums[i]); err != nil {
+		return err
+	}
+	var b [frameHeaderSize]byte
+	n, err := r.file.ReadAt(b[:], r.pos.offset)
+	if err != nil && err != io.EOF {
+		return fileFault("replay "+r.s.log.path(r.num), err)
+	}
+	if n < len(b) || !r.meant(b[:]) {
+		return nil
+	}
+	upTo := int64(-1)
+	if h, ok := parseFrame(b[:]); ok {
+		upTo = r.pos.offset + h.size()
+	}
+	kept := r.setAside(upTo)
+	r.s.health.log.Warn("store: the last write to the log is not whole: it was cut off before it was acknowledged, or is damaged since",
+		"file", r.s.log.path(r.pos.segment), "offset", r.pos.offset, "kept", kept)
+	return nil
+}
+
+// meant reports whether b, perhaps damaged, was written as the frame that should
+// be here. What a segment holds from its former use is not.
+func (r *recovery) meant(b []byte) bool {
+	ours := [8]byte(b) == frameMagic || storeID(b[8:24]) == r.s.id
+	here := binary.LittleEndian.Uint64(b[24:]) == r.pos.segment || binary.LittleEndian.Uint64(b[32:]) == r.lsn+1
+	return ours && here
+}
+
+// settle makes sure of the last frame: its sync may have failed, and a system
+// that has told so once does not tell again. It is written anew, and synced.
+func (r *recovery) settle() error {
+	if r.replayed == 0 {
+		return nil
+	}
+	op := "replay " + r.s.log.path(r.last.segment)
+	if err := r.open(r.last.segment); err != nil {
+		return err
+	}
+	var hb [frameHeaderSize]byte
+	if err := readFull(r.file, hb[:], r.last.offset); err != nil {
+		return fileFault(op, err)
+	}
+	h, ok := parseFrame(hb[:])
+	if !ok {
+		return fault.New(fault.Corrupt, op, errChecksum)
+	}
+	frame := make([]byte, h.size())
+	if err := readFull(r.file, frame, r.last.offset); err != nil {
+		return fileFault(op, err)
+	}
+	if checksum(frame[frameHeaderSize:]) != h.crc {
+		return fault.New(fault.Corrupt, op, errChecksum)
+	}
+	if _, err := r.file.WriteAt(frame, r.last.offset); err != nil {
+		return fileFault(op, err)
+	}
+	if err := r.file.SyncData(); err != nil {
+		return fault.New(fault.Internal, op, err)
+	}
+	return fileFault(op, syncDir(r.s.fs, r.s.log.dir))
+}
+
+// keepDamaged keeps octets that were bad in a file in damaged/, where an
+// operator can look at them, and returns its name.
+func (s *Store) keepDamaged(name string, b []byte) string {
+	dir := s.fs.PathJoin(s.o.Dir, damagedFolder)
+	if err := s.fs.MkdirAll(dir, 0o700); err != nil {
+		return "nothing: " + err.Error()
+	}
+	path := s.fs.PathJoin(dir, fmt.Sprintf("%s-%s", s.o.Now().UTC().Format("20060102T150405"), name))
+	for i := 1; ; i++ {
+		if _, err := s.fs.Stat(path); err != nil {
+			break
+		}
+		path = fmt.Sprintf("%s.%d", path, i)
+	}
+	if err := writeFile(s.fs, path, b); err != nil {
+		return "nothing: " + err.Error()
+	}
+	if err := syncDir(s.fs, dir); err != nil {
+		return "nothing: " + err.Error()
+	}
+	return path
+}
