@@ -70,6 +70,7 @@ const (
 // group returns a command that only has commands below it.
 func group(c *cobra.Command, below ...*cobra.Command) *cobra.Command {
 	c.AddCommand(below...)
+	c.SuggestionsMinimumDistance = 2 // letters that may be wrong
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return usagef("%s: say which: %s", cmd.CommandPath(), strings.Join(names(below), ", "))
