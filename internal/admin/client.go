@@ -18,8 +18,6 @@ import (
 type Client struct {
 	transport http.RoundTripper
 	idle      func()
-	// Online is set when a running server answers.
-	Online bool
 }
 
 // Connect returns a client of the server whose socket is at path; NotFound when
@@ -40,7 +38,7 @@ func Connect(ctx context.Context, path string) (*Client, error) {
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, path) },
 		Proxy:       nil,
 	}
-	return &Client{transport: t, idle: t.CloseIdleConnections, Online: true}, nil
+	return &Client{transport: t, idle: t.CloseIdleConnections}, nil
 }
 
 // InProcess returns a client that calls a handler directly.

@@ -62,17 +62,19 @@ func TestDottedAndInlineKeysReachTheSameSetting(t *testing.T) {
 }
 
 func TestARelativeDataFolderStartsAtTheFile(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "postrider.toml")
-	if err := os.WriteFile(path, []byte(`data = "mail"`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c, err := Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := filepath.Join(dir, "mail"); c.Data != want {
-		t.Errorf("got %s, want %s", c.Data, want)
+	for text, want := range map[string]string{`data = "mail"`: "mail", "": "data"} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "postrider.toml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := filepath.Join(dir, want); c.Data != want {
+			t.Errorf("%q: got %s, want %s", text, c.Data, want)
+		}
 	}
 }
 

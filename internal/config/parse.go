@@ -49,6 +49,7 @@ func ReadFile(path string) ([]byte, error) {
 // relative paths in the document start at its folder.
 func Parse(name string, data []byte) (*Config, error) {
 	c := Default()
+	c.Data = filepath.Join(filepath.Dir(name), c.Data)
 	if err := c.Overlay(name, data); err != nil {
 		return nil, err
 	}
