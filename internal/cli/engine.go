@@ -75,8 +75,8 @@ func (e *engine) smtpSessions() func() session.Session {
 		MaxRecipients:   e.cfg.SMTP.MaxRecipients,
 		MaxTransactions: e.cfg.SMTP.MaxTransactions,
 		MaxErrors:       e.cfg.SMTP.MaxErrors,
-		CommandWait:     e.cfg.SMTP.CommandTimeout.Duration(),
-		DataWait:        e.cfg.SMTP.DataTimeout.Duration(),
+		CommandTimeout:  e.cfg.SMTP.CommandTimeout.Duration(),
+		DataTimeout:     e.cfg.SMTP.DataTimeout.Duration(),
 		Product:         product,
 	}
 	return func() session.Session { return smtp.New(backend, o) }
@@ -95,9 +95,9 @@ func (e *engine) pop3Sessions() func() session.Session {
 		Registerer: e.metrics,
 	})
 	o := &pop3.Options{
-		Product:   product,
-		IdleWait:  e.cfg.POP3.IdleTimeout.Duration(),
-		MaxErrors: e.cfg.POP3.MaxErrors,
+		Implementation: product,
+		IdleWait:       e.cfg.POP3.IdleTimeout.Duration(),
+		MaxErrors:      e.cfg.POP3.MaxErrors,
 	}
 	return func() session.Session { return pop3.New(backend, o) }
 }

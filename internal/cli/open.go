@@ -3,6 +3,7 @@ package cli
 import (
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -22,7 +23,7 @@ func openStore(cfg *config.Config, log *slog.Logger, metrics prometheus.Register
 		Registerer:     metrics,
 		SegmentSize:    int64(cfg.Store.SegmentSize),
 		SmallMax:       int64(cfg.Store.SmallMax),
-		Reserve:        int64(cfg.Store.Reserve.Octets),
+		Reserve:        cfg.Store.Reserve.Octets,
 		ReservePercent: cfg.Store.Reserve.Percent,
 		CacheSize:      int64(cfg.Store.Cache),
 	})
@@ -37,8 +38,17 @@ func openDirectory(cfg *config.Config, st store.Directory, log *slog.Logger) *di
 		Argon2: directory.Argon2Params{
 			Memory: uint32(p.Argon2Memory / config.KiB), Time: uint32(p.Argon2Time), Threads: uint8(p.Argon2Threads),
 		},
-		HashAtOnce: p.HashAtOnce,
-		CacheTTL:   p.CacheTTL.Duration(),
-		Logger:     log,
+		NoSubaddress: cfg.SMTP.RecipientDelimiters == "",
+		HashAtOnce:   p.HashAtOnce,
+		CacheTTL:     orOff(p.CacheTTL.Duration()),
+		Logger:       log,
 	})
+}
+
+// orOff turns the configuration's zero, "not at all", into what options take for it.
+func orOff(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }
