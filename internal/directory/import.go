@@ -7,11 +7,8 @@ import (
 	"io"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"postrider/internal/fault"
 	"postrider/internal/mail"
-	"postrider/internal/store"
 )
 
 // Limits of an import.
@@ -107,14 +104,6 @@ type importer struct {
 	waiting map[string]bool // keys of the accounts in the batch
 }
 
-// pending is a change that waits for its batch to be full. It is of the
-// account, or of its domain when line is zero.
-type pending struct {
-	line     int
-	password string // still to be hashed
-	change   store.Change
-}
-
 func (im *importer) run(ctx context.Context, r io.Reader) error {
 	lines := newLines(r)
 	for {
@@ -200,7 +189,8 @@ func (im *importer) add(ctx context.Context, r row) error {
 		im.result.Skipped++
 		return nil
 	}
-	return im.addUpdate(ctx, e, r)
+	im.wait(pending{row: r, address: e.Address, id: e.Account})
+	return nil
 }
 
 func (im *importer) address(s string) (mail.Address, error) {
@@ -223,33 +213,7 @@ func (im *importer) addNew(ctx context.Context, a mail.Address, r row) error {
 		im.fail(r.line, fmt.Errorf("%s is not a local domain (add it first, or let the import make domains)", a.Domain))
 		return nil
 	}
-	im.waiting[a.Key()] = true
-	im.batch = append(im.batch, pending{
-		line:     r.line,
-		password: r.secret.password,
-		change: store.PutAccount{New: true, Account: store.Account{
-			Address: a.Key(), Password: r.secret.hash, Quota: r.quota, Created: im.d.o.Now(),
-		}},
-	})
-	return nil
-}
-
-// addUpdate changes an account that is there.
-func (im *importer) addUpdate(ctx context.Context, e store.Entry, r row) error {
-	account, err := im.d.st.Account(ctx, e.Account)
-	if err != nil {
-		return err
-	}
-	if r.secret.hash != "" {
-		account.Password = r.secret.hash
-	}
-	if r.hasQuota {
-		account.Quota = r.quota
-	}
-	im.waiting[e.Address] = true
-	im.batch = append(im.batch, pending{
-		line: r.line, password: r.secret.password, change: store.PutAccount{Account: account},
-	})
+	im.wait(pending{row: r, address: a.Key()})
 	return nil
 }
 
@@ -266,8 +230,7 @@ func (im *importer) local(ctx context.Context, domain string) (bool, error) {
 		if !im.o.CreateDomains {
 			return false, nil
 		}
-		made := store.Domain{Name: domain, Created: im.d.o.Now()}
-		im.batch = append(im.batch, pending{change: store.PutDomain{Domain: made}})
+		im.batch = append(im.batch, pending{domain: domain})
 	}
 	im.domains[domain] = true
 	return true, nil
@@ -279,67 +242,4 @@ func (im *importer) fail(line int, err error) {
 	if len(im.result.Errors) < MaxImportErrors {
 		im.result.Errors = append(im.result.Errors, LineError{Line: line, Problem: err.Error()})
 	}
-}
-
-// flush makes the changes of the batch. One that can't be made is reported and
-// left out, and the others are tried again.
-func (im *importer) flush(ctx context.Context) error {
-	if err := im.hash(ctx); err != nil {
-		return err
-	}
-	for len(im.batch) > 0 {
-		changes := make([]store.Change, len(im.batch))
-		for i, p := range im.batch {
-			changes[i] = p.change
-		}
-		err := im.d.change(ctx, changes...)
-		if err == nil {
-			break
-		}
-		var refused *store.ChangeError
-		if !errors.As(err, &refused) || refused.Index >= len(im.batch) {
-			return err
-		}
-		if p := im.batch[refused.Index]; p.line != 0 {
-			im.fail(p.line, refused.Err)
-		}
-		im.batch = append(im.batch[:refused.Index], im.batch[refused.Index+1:]...)
-	}
-	im.count()
-	im.batch = im.batch[:0]
-	clear(im.waiting)
-	return nil
-}
-
-// count counts the batch as made.
-func (im *importer) count() {
-	for _, p := range im.batch {
-		switch c, _ := p.change.(store.PutAccount); {
-		case p.line == 0:
-		case c.New:
-			im.result.Added++
-		default:
-			im.result.Updated++
-		}
-	}
-}
-
-// hash makes verifiers of the batch's plain passwords, several at one time.
-func (im *importer) hash(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(im.d.o.HashAtOnce)
-	for i := range im.batch {
-		p := &im.batch[i]
-		if p.password == "" {
-			continue
-		}
-		g.Go(func() error {
-			c := p.change.(store.PutAccount)
-			var err error
-			c.Account.Password, err = im.d.verifierFor(ctx, secret{password: p.password})
-			p.change, p.password = c, ""
-			return err
-		})
-	}
-	return g.Wait()
 }

@@ -109,20 +109,23 @@ func (w *walk) follow(ctx context.Context, e store.Entry, detail string, depth i
 	}
 	w.seen = append(w.seen, e.Address)
 	for _, target := range e.Targets {
-		a, err := mail.ParseAddress(target)
-		if err == nil {
-			err = w.visit(ctx, a, detail, depth+1)
-		}
-		switch fault.KindOf(err) {
-		case fault.NotFound, fault.Denied:
+		err := w.visitTarget(ctx, target, detail, depth+1)
+		switch {
+		case fault.Is(err, fault.NotFound), fault.Is(err, fault.Denied):
 			w.d.o.Logger.Warn("an alias's target leads to nobody", "alias", e.Address, "target", target)
-		default:
-			if err != nil {
-				return err
-			}
+		case err != nil:
+			return err
 		}
 	}
 	return nil
+}
+
+func (w *walk) visitTarget(ctx context.Context, target, detail string, depth int) error {
+	a, err := mail.ParseAddress(target)
+	if err != nil {
+		return fault.New(fault.NotFound, "follow aliases", err)
+	}
+	return w.visit(ctx, a, detail, depth)
 }
 
 // postmaster visits Options.Postmaster, once.
@@ -132,7 +135,12 @@ func (w *walk) postmaster(ctx context.Context, depth int) error {
 		return fault.Newf(fault.NotFound, "follow postmaster", "there is none")
 	}
 	w.seen = append(w.seen, mark)
-	return w.visit(ctx, w.d.postmaster, "", depth+1)
+	err := w.visit(ctx, w.d.postmaster, "", depth+1)
+	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Denied) {
+		w.d.o.Logger.Error("mail to the postmaster leads to nobody", "postmaster", w.d.o.Postmaster, "error", err)
+		return fault.Newf(fault.NotFound, "follow postmaster", "it leads to nobody")
+	}
+	return err
 }
 
 // add adds an account, once.
