@@ -89,7 +89,7 @@ func TestClientsThatSend(t *testing.T) {
 import smtplib, sys
 host, port = sys.argv[1].split(":")
 with smtplib.SMTP(host, int(port)) as c:
-    c.sendmail("me@example.org", [sys.argv[2]], open(sys.argv[3], "rb").read())
+    c.sendmail("me@example.org", [sys.argv[2]], open(sys.argv[3]).read())
 `, s.address("smtp"), to, file)
 		}},
 	}
@@ -173,13 +173,14 @@ c.quit()
 		{"mutt", func(t *testing.T) string {
 			dir := t.TempDir()
 			box, rc := filepath.Join(dir, "box"), filepath.Join(dir, "muttrc")
-			text := fmt.Sprintf("set pop_delete=yes\nset ssl_starttls=no\nset ssl_force_tls=no\nset mbox_type=mbox\nset confirmcreate=no\nset confirmappend=no\nset pop_user=%q\nset pop_pass=%q\n", a.Address, a.Password)
+			text := fmt.Sprintf("set folder=%s\nset ssl_starttls=no\nset ssl_force_tls=no\nset mbox_type=mbox\nset confirmcreate=no\nset confirmappend=no\nset pop_authenticators=user\nset pop_user=%q\nset pop_pass=%q\n", dir, a.Address, a.Password)
 			if err := os.WriteFile(rc, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			url := fmt.Sprintf("pop://127.0.0.1:%s/", s.port("pop3"))
-			keys := fmt.Sprintf("push <copy-message>%s<enter><exit>", box)
-			run(t, "", "script", "-qec", fmt.Sprintf("TERM=xterm mutt -n -F %s -f %s -e '%s'", rc, url, keys), "/dev/null")
+			keys := fmt.Sprintf("push <copy-message><kill-line>%s<enter><exit>", box)
+			screen := run(t, "", "script", "-qec", fmt.Sprintf("stty rows 40 cols 120; TERM=xterm mutt -n -F %s -f %s -e '%s'", rc, url, keys), "/dev/null")
+			t.Logf("mutt's screen: %q", screen)
 			return read(t, box)
 		}, false},
 	}
