@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"postrider/internal/fault"
 	"postrider/internal/mail"
@@ -31,7 +32,8 @@ type Options struct {
 	// nor a catch-all (RFC 5321 §4.5.1). Empty: there is none.
 	Postmaster string
 	// Delimiters are the characters each of which begins the sub-address in a
-	// local part, as in user+tag. Empty: DefaultDelimiters.
+	// local part, as in user+tag. Only ASCII punctuation counts. Empty:
+	// DefaultDelimiters.
 	Delimiters string
 	// NoSubaddress turns sub-addresses off.
 	NoSubaddress bool
@@ -56,6 +58,7 @@ func (o Options) withDefaults() Options {
 	if o.NoSubaddress {
 		o.Delimiters = ""
 	}
+	o.Delimiters = strings.Map(punctuation, o.Delimiters)
 	o.Argon2 = o.Argon2.withDefaults()
 	if o.HashAtOnce <= 0 {
 		o.HashAtOnce = runtime.GOMAXPROCS(0)
@@ -73,6 +76,15 @@ func (o Options) withDefaults() Options {
 		o.Now = time.Now
 	}
 	return o
+}
+
+// punctuation returns -1 for what is not ASCII punctuation: letters differ in
+// case, and a delimiter is one octet.
+func punctuation(r rune) rune {
+	if r > ' ' && r < unicode.MaxASCII && !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+		return r
+	}
+	return -1
 }
 
 // Directory answers about addresses and passwords, and changes the records. It

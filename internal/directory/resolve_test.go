@@ -54,6 +54,10 @@ func TestSubaddressCanBeTurnedOffAndHaveOtherDelimiters(t *testing.T) {
 	two.accounts("alice@a.test")
 	two.lead("alice-x+y@a.test", "alice@a.test x+y")
 	two.lead("alice+x-y@a.test", "alice@a.test x-y")
+
+	none := newHouse(t, Options{Delimiters: "iLü7"})
+	none.accounts("alice@a.test")
+	none.leadFails("alicei@a.test", fault.NotFound)
 }
 
 func TestAliasesAreFollowedAndNobodyIsNamedTwice(t *testing.T) {
