@@ -273,7 +273,11 @@ func (h *history) batch(t *rapid.T) {
 
 func (h *history) createMailbox(t *rapid.T) {
 	id := h.drawAccount(t)
-	name := rapid.SampledFrom([]string{"Sent", "sent", "inbox", "ü", "", "\xff"}).Draw(t, "name")
+	names := []string{"Sent", "sent", "inbox", "ü"}
+	if _, err := h.model.Account(h.ctx, id); err == nil {
+		names = append(names, "", "\xff") // of two faults an engine may name either
+	}
+	name := rapid.SampledFrom(names).Draw(t, "name")
 	want, modelErr := h.model.CreateMailbox(h.ctx, id, name)
 	got, engineErr := h.engine.CreateMailbox(h.ctx, h.engineID(id), name)
 	agree(t, fmt.Sprintf("CreateMailbox(%d, %q)", id, name), engineErr, modelErr)

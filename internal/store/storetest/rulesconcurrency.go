@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -35,7 +36,7 @@ func (e *env) put(body string, to ...store.Delivery) ([]store.Placed, error) {
 		c.Discard()
 		return nil, err
 	}
-	id := mail.NewID(day)
+	id := mail.NewID(time.Now())
 	done, err := e.st.Accept(e.ctx, store.Accept{ID: id, Content: c, Received: day, Envelope: mail.Envelope{ID: id}, Deliveries: to})
 	return done.Placed, err
 }

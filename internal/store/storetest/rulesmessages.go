@@ -97,7 +97,7 @@ func testBuffersReused(e *env) {
 	copy(buf, "XXXXX")
 	d := inbox(id)
 	d.Prefix = []byte("P: 1\r\n")
-	a := store.Accept{ID: mail.NewID(day), Content: c, Received: day, Envelope: envelope(mail.ID{}), Deliveries: []store.Delivery{d}}
+	a := store.Accept{ID: mail.NewID(time.Now()), Content: c, Received: day, Envelope: envelope(mail.ID{}), Deliveries: []store.Delivery{d}}
 	done, err := e.st.Accept(e.ctx, a)
 	e.ok(err)
 	copy(d.Prefix, "XXXXXX")
