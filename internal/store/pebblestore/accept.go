@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -203,7 +204,7 @@ func (op *acceptOp) place(t *tx) error {
 	t.addRecord(&op.record, *op.meta, op.content.body(), uint64(len(op.result.Placed)))
 	op.large = op.record.file != 0
 	t.accepted[op.a.ID] = struct{}{}
-	t.val = appendPlaced(t.val[:0], op.result.Placed)
+	t.val = appendPlaced(t.val[:0], t.s.o.Now(), op.result.Placed)
 	return t.set(t.key.accept(op.a.ID))
 }
 
@@ -226,7 +227,9 @@ func (t *tx) deliver(h *head, u *usage, m *message) mail.UID {
 	return uid
 }
 
-func appendPlaced(b []byte, placed []store.Placed) []byte {
+// appendPlaced encodes what an Accept answered, and when.
+func appendPlaced(b []byte, when time.Time, placed []store.Placed) []byte {
+	b = binary.AppendVarint(b, when.Unix())
 	b = binary.AppendUvarint(b, uint64(len(placed)))
 	for _, p := range placed {
 		b = binary.AppendUvarint(b, uint64(p.Account))
@@ -239,6 +242,7 @@ func appendPlaced(b []byte, placed []store.Placed) []byte {
 
 func decodePlaced(v []byte) ([]store.Placed, error) {
 	r := valueReader{b: v}
+	r.int() // when
 	n := r.uint()
 	if n > uint64(len(r.b)) {
 		return nil, errValue

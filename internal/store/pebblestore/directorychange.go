@@ -2,7 +2,6 @@ package pebblestore
 
 import (
 	"context"
-	"encoding/binary"
 	"time"
 
 	"postrider/internal/fault"
@@ -24,7 +23,7 @@ type directoryChange struct {
 	members map[string]int    // change of the number of addresses by domain
 	born    []store.Account
 	gone    []mail.AccountID
-	last    mail.AccountID // greatest number given
+	numbers numbers
 }
 
 // Change implements store.Directory.
@@ -46,6 +45,10 @@ func (d *directoryChange) alone() bool { return true }
 // prepare implements operation.
 func (d *directoryChange) prepare(t *tx) error {
 	*d = directoryChange{changes: d.changes, now: d.now, t: t, puts: make(map[string][]byte), members: make(map[string]int)}
+	var err error
+	if d.numbers, err = t.numbers(); err != nil {
+		return err
+	}
 	for i, c := range d.changes {
 		if err := d.one(c); err != nil {
 			return &store.ChangeError{Index: i, Err: err}
@@ -113,9 +116,6 @@ func (d *directoryChange) putDomain(c store.PutDomain) error {
 	}
 	if old != nil {
 		return fault.Newf(fault.Exists, op, "it is there already")
-	}
-	if c.Domain.Created.IsZero() {
-		c.Domain.Created = d.now
 	}
 	d.put(key, appendDomain(nil, &c.Domain))
 	return nil
@@ -205,36 +205,14 @@ func (d *directoryChange) newAccount(c store.PutAccount) error {
 	if err := d.hasDomain(op, domainOf(a.Address)); err != nil {
 		return err
 	}
-	if d.last == 0 {
-		if d.last, err = d.lastAccount(); err != nil {
-			return err
-		}
-	}
-	d.last++
-	a.ID = d.last
-	if a.Created.IsZero() {
-		a.Created = d.now
-	}
+	d.numbers.account++
+	a.ID = d.numbers.account
 	var key keyBuf
 	d.put(key.account(a.ID), appendAccount(nil, &a))
 	d.putEntry(&store.Entry{Address: a.Address, Account: a.ID}, true)
 	d.born = append(d.born, a)
 	d.ids = append(d.ids, a.ID)
 	return nil
-}
-
-// lastAccount returns the greatest account number given.
-func (d *directoryChange) lastAccount() (mail.AccountID, error) {
-	v, err := d.get(keyAccount)
-	if v == nil || err != nil {
-		return 0, err
-	}
-	r := valueReader{b: v}
-	id := mail.AccountID(r.fixed())
-	if r.err != nil {
-		return 0, fault.New(fault.Corrupt, "add account", r.err)
-	}
-	return id, nil
 }
 
 // account returns an account's record, or NotFound.
@@ -330,17 +308,16 @@ func (d *directoryChange) emit() error {
 			_ = t.batch.Delete([]byte(k), nil)
 		}
 	}
-	if d.last > 0 {
-		t.val = binary.BigEndian.AppendUint64(t.val[:0], uint64(d.last))
-		_ = t.set(keyAccount)
-	}
 	for i := range d.born {
 		if gone[d.born[i].ID] {
 			continue
 		}
 		u := &usage{account: d.born[i].ID}
 		t.c.cache.usages[u.account] = u
-		t.newMailbox(u, inboxName, d.now)
+		t.newMailbox(u, inboxName, d.numbers.nextValidity(d.now))
+	}
+	if len(d.born) > 0 {
+		t.setNumbers(d.numbers)
 	}
 	for i := range heads {
 		t.dropMailbox(heads[i].key)

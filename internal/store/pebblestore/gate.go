@@ -25,7 +25,7 @@ func (g *gate) enter(op string) error {
 	return nil
 }
 
-func errClosed(op string) error { return fault.Newf(fault.Transient, op, "the store is closed") }
+func errClosed(op string) error { return fault.Newf(fault.Invalid, op, "the store is closed") }
 
 func (g *gate) leave() {
 	g.mu.Lock()

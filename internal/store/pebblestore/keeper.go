@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"bytes"
 	"time"
 
 	"postrider/internal/fault"
@@ -153,9 +154,10 @@ func (k *keeper) marked() ([]mail.AccountID, error) {
 }
 
 // sweepOp removes some of the messages of a removed account, and the mark with
-// the last.
+// the last. It is used again for the next ones until it is done.
 type sweepOp struct {
 	account mail.AccountID
+	from    []byte // the first key not looked at yet; nil: from the beginning
 	done    bool
 }
 
@@ -163,16 +165,13 @@ func (o *sweepOp) alone() bool { return true }
 
 // prepare implements operation.
 func (o *sweepOp) prepare(t *tx) error {
-	var prefix keyBuf
-	var keys [][]byte
-	var blobs []uint64
-	err := each(t.s.db, prefix.u64(tableMessage, uint64(o.account)), func(key, v []byte) (bool, error) {
-		keys = append(keys, append([]byte(nil), key...))
-		if msg, err := decodeMessage(v); err == nil {
-			blobs = append(blobs, msg.blob)
-		}
-		return len(keys) < sweepMessages, nil
-	})
+	if v, err := t.s.get(t.key.sweep(o.account)); err == nil {
+		v.Close()
+	} else {
+		o.done = true // somebody else was faster
+		return notFoundIsNil(err)
+	}
+	keys, blobs, err := o.some(t.s)
 	if err != nil {
 		return err
 	}
@@ -200,8 +199,43 @@ func (o *sweepOp) prepare(t *tx) error {
 	if len(keys) < sweepMessages {
 		_ = t.batch.Delete(t.key.sweep(o.account), nil)
 		o.done = true
+		return nil
 	}
+	o.from = append(keys[len(keys)-1], 0)
 	return nil
+}
+
+// some returns the keys of the next messages, and their contents.
+func (o *sweepOp) some(s *Store) (keys [][]byte, blobs []uint64, err error) {
+	var prefix keyBuf
+	first := prefix.u64(tableMessage, uint64(o.account))
+	end := after(first)
+	if o.from != nil {
+		first = o.from
+	}
+	it, err := span(s.db, first, end)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer it.Close()
+	for ok := it.First(); ok && len(keys) < sweepMessages; ok = it.Next() {
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return nil, nil, indexFault("sweep", err)
+		}
+		keys = append(keys, append(make([]byte, 0, len(it.Key())+1), it.Key()...))
+		if msg, err := decodeMessage(v); err == nil {
+			blobs = append(blobs, msg.blob)
+		}
+	}
+	return keys, blobs, indexFault("sweep", it.Error())
+}
+
+func notFoundIsNil(err error) error {
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	return err
 }
 
 // prune forgets the IDs of Accepts that are old.
@@ -211,11 +245,28 @@ func (k *keeper) prune() error {
 		return nil
 	}
 	k.pruned = now
-	return k.do(&pruneOp{before: now.Add(-acceptsKept)})
+	for op := (&pruneOp{before: now.Add(-acceptsKept)}); !op.done; {
+		if k.stopping() {
+			return nil
+		}
+		if err := k.do(op); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// pruneOp forgets the IDs of Accepts made before a time.
-type pruneOp struct{ before time.Time }
+// pruneOp forgets the next of the Accepts that were made before a time. Their
+// IDs are in the order of time, so that a few deletions of ranges do; but an ID
+// is its maker's, and one with an old time in it may be of now.
+type pruneOp struct {
+	before time.Time
+	from   []byte // the first key not looked at yet; nil: from the beginning
+	done   bool
+}
+
+// pruneAtOnce is how many Accepts one commit forgets.
+const pruneAtOnce = 10_000
 
 func (o *pruneOp) alone() bool { return false }
 
@@ -223,20 +274,39 @@ func (o *pruneOp) alone() bool { return false }
 func (o *pruneOp) prepare(t *tx) error {
 	id := mail.NewID(o.before)
 	clear(id[6:]) // all of that millisecond
-	first := []byte{tableAccept}
-	end := append([]byte(nil), t.key.accept(id)...)
+	first, end := []byte{tableAccept}, bytes.Clone(t.key.accept(id))
+	if o.from != nil {
+		first = o.from
+	}
 	it, err := span(t.s.db, first, end)
 	if err != nil {
 		return err
 	}
-	old := it.First()
-	if err := it.Close(); err != nil {
-		return indexFault("forget accept ids", err)
+	defer it.Close()
+	n := 0
+	var since []byte // the first key of a range to be deleted
+	for ok := it.First(); ok && n < pruneAtOnce; ok = it.Next() {
+		n++
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return indexFault("forget accept ids", err)
+		}
+		r := valueReader{b: v}
+		old := r.int() < o.before.Unix()
+		switch {
+		case old && since == nil:
+			since = bytes.Clone(it.Key())
+		case !old && since != nil:
+			_ = t.batch.DeleteRange(since, it.Key(), nil) // a batch that is not indexed takes everything
+			since = nil
+		}
+		o.from = append(append(o.from[:0], it.Key()...), 0)
 	}
-	if old {
-		_ = t.batch.DeleteRange(first, end, nil) // a batch that is not indexed takes everything
+	if since != nil {
+		_ = t.batch.DeleteRange(since, o.from, nil)
 	}
-	return nil
+	o.done = n < pruneAtOnce
+	return indexFault("forget accept ids", it.Error())
 }
 
 // compact empties the sparse segments, one after the other.

@@ -28,7 +28,7 @@ const (
 var (
 	keyStore   = []byte("!store")   // format and id
 	keyApplied = []byte("!applied") // LSN of the last commit applied, and where the next one goes
-	keyAccount = []byte("!account") // greatest account number given
+	keyNumbers = []byte("!numbers") // greatest account number and UIDVALIDITY given
 )
 
 // keyBuf is room for any fixed-length key.

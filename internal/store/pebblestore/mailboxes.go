@@ -78,10 +78,7 @@ type createMailbox struct {
 
 // CreateMailbox implements store.Mailboxes.
 func (s *Store) CreateMailbox(ctx context.Context, account mail.AccountID, name string) (store.Mailbox, error) {
-	op := "create mailbox"
-	if name == "" || len(name) > store.MaxMailboxName || !utf8.ValidString(name) {
-		return store.Mailbox{}, fault.Newf(fault.Invalid, op, "a name is 1 to %d octets of UTF-8", store.MaxMailboxName)
-	}
+	const op = "create mailbox"
 	if err := s.enter(ctx, op); err != nil {
 		return store.Mailbox{}, err
 	}
@@ -101,6 +98,9 @@ func (c *createMailbox) prepare(t *tx) error {
 	if err != nil {
 		return err
 	}
+	if c.name == "" || len(c.name) > store.MaxMailboxName || !utf8.ValidString(c.name) {
+		return fault.Newf(fault.Invalid, "create mailbox", "a name is 1 to %d octets of UTF-8", store.MaxMailboxName)
+	}
 	heads, err := listHeads(t.s.db, c.account)
 	if err != nil {
 		return err
@@ -110,7 +110,12 @@ func (c *createMailbox) prepare(t *tx) error {
 			return fault.Newf(fault.Exists, "create mailbox", "account %d has a mailbox of that name", c.account)
 		}
 	}
-	h := t.newMailbox(u, c.name, c.now)
+	n, err := t.numbers()
+	if err != nil {
+		return err
+	}
+	h := t.newMailbox(u, c.name, n.nextValidity(c.now))
+	t.setNumbers(n)
 	c.result = h.mailbox()
 	return nil
 }
@@ -123,15 +128,37 @@ func sameName(a, b string) bool {
 	return a == b || strings.EqualFold(a, inboxName) && strings.EqualFold(b, inboxName)
 }
 
+// numbers returns the greatest numbers given. Operations that give more are
+// alone in their commit.
+func (t *tx) numbers() (numbers, error) {
+	v, err := t.s.get(keyNumbers)
+	if fault.Is(err, fault.NotFound) {
+		return numbers{}, nil
+	}
+	if err != nil {
+		return numbers{}, err
+	}
+	defer v.Close()
+	n, err := decodeNumbers(v.b)
+	if err != nil {
+		return n, fault.New(fault.Corrupt, "numbers given", err)
+	}
+	return n, nil
+}
+
+func (t *tx) setNumbers(n numbers) {
+	t.val = n.append(t.val[:0])
+	_ = t.set(keyNumbers) // a batch that is not indexed takes everything
+}
+
 // newMailbox adds a mailbox to an account.
-func (t *tx) newMailbox(u *usage, name string, now time.Time) *head {
-	u.validity = max(u.validity+1, mail.UIDValidity(min(now.Unix(), math.MaxUint32)))
+func (t *tx) newMailbox(u *usage, name string, validity mail.UIDValidity) *head {
 	u.lastMailbox++
 	u.modSeq++
 	h := &head{
 		key:         mailboxKey{u.account, u.lastMailbox},
 		name:        name,
-		uidValidity: u.validity,
+		uidValidity: validity,
 		uidNext:     1,
 		modSeq:      u.modSeq,
 	}
@@ -259,5 +286,13 @@ func (s *Store) Open(ctx context.Context, account mail.AccountID, mailbox mail.M
 	var p pin
 	s.pins.hold(&p)
 	defer s.pins.release(&p)
-	return s.openMessage(s.db, mailboxKey{account, mailbox}, uid)
+	m := mailboxKey{account, mailbox}
+	var key keyBuf
+	// The mail of a removed account may not be swept yet.
+	v, err := s.get(key.mailbox(m))
+	if err != nil {
+		return nil, fault.Wrap("open "+where(m, uid), err)
+	}
+	v.Close()
+	return s.openMessage(s.db, m, uid)
 }

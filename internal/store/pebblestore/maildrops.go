@@ -121,11 +121,26 @@ func (s *Store) OpenMaildrop(ctx context.Context, account mail.AccountID, mode s
 
 // Holders implements store.Maildrops.
 func (s *Store) Holders(ctx context.Context, account mail.AccountID) ([]store.Holder, error) {
-	if err := s.enter(ctx, "holders"); err != nil {
+	const op = "holders"
+	if err := s.enter(ctx, op); err != nil {
 		return nil, err
 	}
 	defer s.gate.leave()
+	if err := s.hasAccount(op, account); err != nil {
+		return nil, err
+	}
 	return s.leases.holders(account), nil
+}
+
+// hasAccount returns NotFound if there is no such account.
+func (s *Store) hasAccount(op string, id mail.AccountID) error {
+	var key keyBuf
+	v, err := s.get(key.usage(id))
+	if err != nil {
+		return fault.Newf(fault.KindOf(err), op, "account %d: %w", id, err)
+	}
+	v.Close()
+	return nil
 }
 
 // barrier is an operation that does nothing: what came before it is settled
@@ -137,10 +152,14 @@ func (barrier) prepare(*tx) error { return nil }
 
 // BreakLock implements store.Maildrops.
 func (s *Store) BreakLock(ctx context.Context, account mail.AccountID) error {
-	if err := s.enter(ctx, "break lock"); err != nil {
+	const op = "break lock"
+	if err := s.enter(ctx, op); err != nil {
 		return err
 	}
 	defer s.gate.leave()
+	if err := s.hasAccount(op, account); err != nil {
+		return err
+	}
 	s.leases.end(account)
 	// A removal that the committer let pass before is over when we return,
 	// however it ended.
@@ -187,13 +206,9 @@ func (d *maildrop) Open(ctx context.Context, uid mail.UID) (store.Reader, error)
 // Remove implements store.Maildrop.
 func (d *maildrop) Remove(ctx context.Context, uids []mail.UID) error {
 	if d.closed.Load() {
-		return fault.Newf(fault.Invalid, "remove messages", "the maildrop is closed")
+		return fault.Newf(fault.Denied, "remove messages", "the maildrop is closed")
 	}
-	err := d.s.remove(ctx, &removal{box: d.head.key, uids: uids, lease: d.lease})
-	if fault.Is(err, fault.NotFound) {
-		return nil // the account is gone, and all its mail with it
-	}
-	return err
+	return d.s.remove(ctx, &removal{box: d.head.key, uids: uids, lease: d.lease})
 }
 
 // Close implements store.Maildrop.

@@ -121,8 +121,8 @@ func (s *Store) loadSegments(r *recovery) error {
 		num, ok := keyUint64(key)
 		row, err := decodeSegment(v)
 		if !ok || err != nil {
-			s.health.log.Error("store: a segment's record is damaged", "do", "run: postrider store check --repair")
-			return true, nil
+			s.health.log.Error("store: a segment's record is damaged; nothing of it is freed", "file", l.path(num), "do", "run: postrider store check --repair")
+			row = segmentRow{l.size, l.size}
 		}
 		l.all[num] = &segment{num: num, live: row.live, used: row.used}
 		return true, nil
@@ -209,11 +209,8 @@ func (s *Store) numberFiles() error {
 
 // sweepOrphans removes the large files that nothing refers to: of messages that
 // were arriving when the process died. Those that arrive now have greater
-// numbers.
-func (s *Store) sweepOrphans() {
-	s.files.mu.Lock()
-	first := s.files.next
-	s.files.mu.Unlock()
+// numbers, from first on.
+func (s *Store) sweepOrphans(first uint64) {
 	var nums []uint64
 	if err := s.files.scan(func(num uint64) {
 		if num < first {

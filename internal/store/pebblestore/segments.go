@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,7 +49,6 @@ type segmentLog struct {
 	// The committer's own.
 	file vfs.File // of the head
 	long int64    // octets of that file
-	zero []byte
 
 	mu       sync.Mutex
 	head     uint64
@@ -206,21 +206,29 @@ func (l *segmentLog) write(at position, frame []byte) error {
 
 // writeAhead lengthens the file beyond end by zeros, if the frame before is a
 // short one, and returns how many. A full disk is no error here.
+//
+// It goes page by page: what is written to Linux's page cache at once is kept
+// there as one large folio, and each later write of a page within counts as one
+// of the whole (in /proc/PID/io; the device gets only the page).
 func (l *segmentLog) writeAhead(end, frame int64) (int64, error) {
 	to := min(roundUp(end, zeroStep), l.size)
-	if frame >= longFrame || to <= end {
+	if frame >= longFrame {
 		return 0, nil
 	}
-	if l.zero == nil {
-		l.zero = make([]byte, zeroStep)
+	for l.long < to {
+		if _, err := l.file.WriteAt(zeroPage[:], l.long); err != nil {
+			if vfs.IsNoSpaceError(err) {
+				break
+			}
+			return 0, err
+		}
+		l.long += pageSize
 	}
-	n, err := l.file.WriteAt(l.zero[:to-end], end)
-	l.long = end + int64(n)
-	if err != nil && !vfs.IsNoSpaceError(err) {
-		return 0, err
-	}
-	return int64(n), nil
+	return l.long - end, nil
 }
+
+// zeroPage is also what frames are filled up with.
+var zeroPage [pageSize]byte
 
 // wrote records that a frame up to next is durable and changed the live octets
 // of segments.
@@ -312,6 +320,27 @@ func (l *segmentLog) retire(num uint64) {
 	}
 	if err := l.fs.Remove(l.path(num)); err != nil {
 		l.health.log.Warn("store: a segment that is free can't be removed", "file", l.path(num), "err", err)
+	}
+}
+
+// recounted sets change to what has to be added to the live octets of segments
+// for them to be what was counted. A segment that had been thought free is in
+// use again.
+func (l *segmentLog) recounted(counted, change map[uint64]int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for num := range counted {
+		if l.all[num] != nil {
+			continue
+		}
+		l.all[num] = &segment{num: num, used: l.size}
+		l.pool = slices.DeleteFunc(l.pool, func(n uint64) bool { return n == num })
+		l.freed = slices.DeleteFunc(l.freed, func(f freedSegment) bool { return f.num == num })
+	}
+	for num, s := range l.all {
+		if n := counted[num]; n != s.live {
+			change[num] = n - s.live
+		}
 	}
 }
 

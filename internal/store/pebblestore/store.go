@@ -75,9 +75,10 @@ func Open(o Options) (*Store, error) {
 		s.abandon()
 		return nil, fault.Wrap(op, err)
 	}
+	first := s.files.next
 	s.background.Go(s.keeper.run)
 	go s.committer.run()
-	s.background.Go(s.sweepOrphans)
+	s.background.Go(func() { s.sweepOrphans(first) })
 	return s, nil
 }
 
@@ -267,13 +268,29 @@ func (s *Store) Health() error {
 	return s.health.mail("health")
 }
 
-// Usage implements store.Keeper.
+// sweepNow finishes the sweeping of removed accounts, if changes can be made.
+func (s *Store) sweepNow() {
+	ids, err := s.keeper.marked()
+	if err != nil {
+		return
+	}
+	for _, id := range ids {
+		for op := (&sweepOp{account: id}); !op.done; {
+			if s.do(op) != nil {
+				return
+			}
+		}
+	}
+}
+
+// Usage implements store.Keeper. The mail of removed accounts is swept first.
 func (s *Store) Usage(ctx context.Context) (store.Usage, error) {
 	const op = "usage"
 	if err := s.enter(ctx, op); err != nil {
 		return store.Usage{}, err
 	}
 	defer s.gate.leave()
+	s.sweepNow()
 	u := store.Usage{Engine: "pebble", Format: Format}
 	err := each(s.db, []byte{tableBlob}, func(_, v []byte) (bool, error) {
 		o, err := decodeBlob(v)

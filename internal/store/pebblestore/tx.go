@@ -324,11 +324,9 @@ func (t *tx) sealFrame() error {
 	t.records = append(t.records, repr...)
 	h.crc = checksum(t.records[frameHeaderSize:])
 	h.put(t.records)
-	t.records = append(t.records, padding[:h.padded()-h.size()]...)
+	t.records = append(t.records, zeroPage[:h.padded()-h.size()]...)
 	return nil
 }
-
-var padding [pageSize]byte
 
 // sealRows adds the rows of segments and the applied position.
 func (t *tx) sealRows() error {

@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"time"
 
 	"postrider/internal/mail"
@@ -74,6 +75,8 @@ func (r *valueReader) fail() {
 	r.b = nil
 }
 
+func appendFixed(b []byte, n uint64) []byte { return binary.BigEndian.AppendUint64(b, n) }
+
 func appendText(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
@@ -121,8 +124,7 @@ type usage struct {
 	modSeq      mail.ModSeq
 	messages    int64
 	octets      int64
-	lastMailbox mail.MailboxID   // greatest given
-	validity    mail.UIDValidity // greatest given
+	lastMailbox mail.MailboxID // greatest given
 
 	in uint64 // committer: number of the last batch that changed it
 }
@@ -131,8 +133,7 @@ func (u *usage) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(u.modSeq))
 	b = binary.AppendVarint(b, u.messages)
 	b = binary.AppendVarint(b, u.octets)
-	b = binary.AppendUvarint(b, uint64(u.lastMailbox))
-	return binary.AppendUvarint(b, uint64(u.validity))
+	return binary.AppendUvarint(b, uint64(u.lastMailbox))
 }
 
 func decodeUsage(id mail.AccountID, v []byte) (usage, error) {
@@ -143,7 +144,6 @@ func decodeUsage(id mail.AccountID, v []byte) (usage, error) {
 		messages:    r.int(),
 		octets:      r.int(),
 		lastMailbox: mail.MailboxID(r.uint()),
-		validity:    mail.UIDValidity(r.uint()),
 	}
 	return u, r.err
 }
@@ -228,6 +228,32 @@ func decodeBlob(v []byte) (blob, error) {
 		r.err = errValue
 	}
 	return o, r.err
+}
+
+// numbers are the greatest of those that are never given again in the store.
+// UIDVALIDITY is one for all accounts, so that an account that is removed and
+// made again has another.
+type numbers struct {
+	account  mail.AccountID
+	validity mail.UIDValidity
+}
+
+func (n numbers) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(n.account))
+	return binary.AppendUvarint(b, uint64(n.validity))
+}
+
+func decodeNumbers(v []byte) (numbers, error) {
+	r := valueReader{b: v}
+	n := numbers{account: mail.AccountID(r.uint()), validity: mail.UIDValidity(r.uint())}
+	return n, r.err
+}
+
+// nextValidity counts a new mailbox: seconds since 1970, but always more than
+// the last.
+func (n *numbers) nextValidity(now time.Time) mail.UIDValidity {
+	n.validity = max(n.validity+1, mail.UIDValidity(min(now.Unix(), math.MaxUint32)))
+	return n.validity
 }
 
 // position is a place in the log.
