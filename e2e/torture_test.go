@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/textproto"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +19,13 @@ import (
 )
 
 var rounds = flag.Int("rounds", 5, "how often TestTorture kills the server")
+
+// smallSegments lets segments fill, be emptied and be used again within a round.
+const smallSegments = `
+[store]
+segment_size = "1MiB"
+small_max = "64KiB"
+`
 
 // A ledger knows what the server has promised.
 type ledger struct {
@@ -33,22 +42,24 @@ type ledger struct {
 // clients send and collect, again and again, and holds it to each 250 and +OK.
 func TestTortureKeepsEveryAcknowledgedMessage(t *testing.T) {
 	l := &ledger{sent: map[string][]byte{}, acked: map[string]bool{}, gone: map[string]bool{}}
-	data := t.TempDir()
+	data, config := t.TempDir(), filepath.Join(t.TempDir(), "torture.toml")
+	if err := os.WriteFile(config, []byte(smallSegments), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flags := []string{"--accounts", "4", "--strict", "--config", config}
 	for round := range *rounds {
-		s := start(t, data, "--accounts", "4", "--strict")
+		s := start(t, data, flags...)
 		var wg sync.WaitGroup
 		for c := range 8 {
 			wg.Go(func() { l.send(s, round, c) })
 		}
-		collected := make(chan struct{})
-		wg.Go(func() {
-			defer close(collected)
-			l.collectUntilKilled(t, s)
-		})
+		for account := range 2 {
+			wg.Go(func() { l.collectUntilKilled(t, s, account) })
+		}
 		l.waitForAcks(t, rand.IntN(200)+1)
 		s.kill()
 		wg.Wait()
-		s = start(t, data, "--accounts", "4", "--strict")
+		s = start(t, data, flags...)
 		present := l.audit(t, s)
 		s.stop()
 		t.Logf("round %d: %d acknowledged, %d present", round+1, l.count(), present)
@@ -239,11 +250,11 @@ func (p *pop) count() (int, error) {
 	return n, err
 }
 
-// collectUntilKilled removes some messages of account 0 in each session. A
+// collectUntilKilled removes some messages of an account in each session. A
 // removal that was asked for but not confirmed may have happened or not.
-func (l *ledger) collectUntilKilled(t *testing.T, s *server) {
+func (l *ledger) collectUntilKilled(t *testing.T, s *server, account int) {
 	for {
-		p, err := dialPOP(s, 0)
+		p, err := dialPOP(s, account)
 		if err != nil {
 			return
 		}
@@ -261,7 +272,7 @@ func (l *ledger) collect(t *testing.T, p *pop) (alive bool) {
 		return false
 	}
 	var removed []string
-	for i := 1; i <= min(n, 5); i++ {
+	for i := 1; i <= min(n, 40); i++ {
 		b, err := p.retrieve(i)
 		if err != nil {
 			return false
