@@ -265,6 +265,9 @@ func (t *tx) sealIndex() error {
 		errs = append(errs, t.set(t.key.usage(u.account)))
 	}
 	for id, o := range t.blobs {
+		if o.moved > 0 {
+			t.fresh[o.moved-1].refs = o.refs // it may be removed since it was moved
+		}
 		switch {
 		case o.refs == 0:
 			errs = append(errs, t.batch.Delete(t.key.blob(id), nil))
@@ -274,8 +277,6 @@ func (t *tx) sealIndex() error {
 		case o.moved == 0:
 			t.val = o.blob.append(t.val[:0])
 			errs = append(errs, t.set(t.key.blob(id)))
-		default:
-			t.fresh[o.moved-1].refs = o.refs
 		}
 	}
 	return errors.Join(errs...)

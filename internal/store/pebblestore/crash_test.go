@@ -1,0 +1,125 @@
+package pebblestore
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"postrider/internal/mail"
+)
+
+// crash is what a disk held at one moment, and what clients knew just before
+// and after it.
+type crash struct {
+	fs            *vfs.MemFS
+	before, after map[mail.ID]entry
+	where         string
+}
+
+// crasher takes crashes of a disk while it is in use.
+type crasher struct {
+	mu     sync.Mutex
+	fs     *vfs.MemFS
+	l      *ledger
+	r      *rand.Rand
+	one    int // in how many moments
+	max    int
+	taken  []crash
+	active bool
+}
+
+// MaybeError implements errorfs.Injector: it injects no errors.
+func (c *crasher) MaybeError(op errorfs.Op) error {
+	if op.Kind.ReadOrWrite() == errorfs.OpIsRead {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	isSync := op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData
+	if !c.active || len(c.taken) == c.max || c.r.IntN(c.one) != 0 || (!isSync && c.r.IntN(4) != 0) {
+		return nil
+	}
+	before := c.l.copy()
+	percent := []int{0, 0, 20, 50, 80, 100}[c.r.IntN(6)]
+	fs := c.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: c.r})
+	c.taken = append(c.taken, crash{fs, before, c.l.copy(), fmt.Sprintf("%v of %s, %d %% of what was not synced", op.Kind, op.Path, percent)})
+	return nil
+}
+
+func (c *crasher) String() string { return "crasher" }
+
+// TestCrashKeepsWhatWasAcknowledged crashes the disk under load at sync points
+// and between, and opens what it kept.
+func TestCrashKeepsWhatWasAcknowledged(t *testing.T) {
+	rounds := 4
+	if n, err := strconv.Atoi(os.Getenv("POSTRIDER_CRASH_ROUNDS")); err == nil {
+		rounds = n
+	}
+	for i := range rounds {
+		seed := uint64(i + 1)
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { crashRound(t, seed) })
+	}
+}
+
+func crashRound(t *testing.T, seed uint64) {
+	mem := vfs.NewCrashableMem()
+	c := &crasher{fs: mem, l: newLedger(), r: rand.New(rand.NewPCG(seed, 7)), one: 10, max: 40}
+	s := mustOpen(t, smallOptions(errorfs.Wrap(mem, c)))
+	accounts := addAccounts(t, s, 5)
+	c.mu.Lock()
+	c.active = true
+	c.mu.Unlock()
+	w := &load{s: s, l: c.l, accounts: accounts, sizes: smallSizes, t: t}
+	w.run(seed, 8, 600)
+	now := c.l.copy()
+	if err := verify(s, accounts, now, now); err != nil {
+		t.Errorf("before any crash: %v", err)
+	}
+	if err := checkClean(s); err != nil {
+		t.Errorf("before any crash: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	for i, crash := range c.taken {
+		if err := reopenCrashed(crash, accounts); err != nil {
+			t.Errorf("crash %d at %s: %v", i, crash.where, err)
+		}
+	}
+	t.Logf("%d crashes", len(c.taken))
+}
+
+// reopenCrashed opens what a crash left, twice: the second time what the first
+// made of it must still be right.
+func reopenCrashed(c crash, accounts []mail.AccountID) error {
+	for range 2 {
+		s, err := Open(smallOptions(c.fs))
+		if err != nil {
+			return err
+		}
+		if err := verify(s, accounts, c.before, c.after); err != nil {
+			s.Close()
+			return err
+		}
+		if err := checkClean(s); err != nil {
+			s.Close()
+			return err
+		}
+		if err := acceptAs(s, mail.ID{1}, []byte("after the crash"), accounts[:1]); err != nil {
+			s.Close()
+			return fmt.Errorf("accept after the crash: %w", err)
+		}
+		c.after[mail.ID{1}] = entry{body: []byte("after the crash"), to: accounts[:1], accepted: acknowledged}
+		c.before[mail.ID{1}] = c.after[mail.ID{1}]
+		if err := s.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
