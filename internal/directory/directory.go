@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -98,11 +99,18 @@ type Directory struct {
 	hashes  atomic.Int64  // run so far
 	known   *successes
 	decoy   verifier // what a password is compared with when there is no account
+	// giveBack returns the memory that hashes took to the system, when none has
+	// run for hashPause.
+	giveBack *time.Timer
 
 	// changing is held from reading a record to writing it, so that no change is
 	// lost between two of this process.
 	changing sync.Mutex
 }
+
+// hashPause is how long after the last hash its memory is given back. The
+// runtime would keep it for long: many times what the server needs otherwise.
+const hashPause = time.Second
 
 // New returns a Directory over st.
 func New(st store.Directory, o Options) *Directory {
@@ -114,6 +122,7 @@ func New(st store.Directory, o Options) *Directory {
 		known:   newSuccesses(o.CacheTTL, o.CacheSize, o.Now),
 		decoy:   decoy(o.Argon2),
 	}
+	d.giveBack = time.AfterFunc(hashPause, debug.FreeOSMemory)
 	if o.Postmaster == "" {
 		return d
 	}
@@ -137,6 +146,7 @@ func (d *Directory) hash(ctx context.Context, f func()) error {
 	defer func() { <-d.hashing }()
 	d.hashes.Add(1)
 	f()
+	d.giveBack.Reset(hashPause)
 	return nil
 }
 

@@ -27,7 +27,8 @@ type UID uint32
 
 // UIDValidity tells whether UIDs that a client remembers are still good
 // (RFC 9051 §2.3.1.1). Within an account no two mailboxes, not even former
-// ones, have the same.
+// ones, have the same; nor has the Inbox of an account that is made again under
+// its old address, whose clients may remember the former one.
 type UIDValidity uint32
 
 // ModSeq counts the changes of an account; each change to a message or mailbox
