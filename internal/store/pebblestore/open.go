@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -49,7 +50,9 @@ func (s *Store) openIndex(known bool) error {
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
-	db, err := pebble.Open(s.fs.PathJoin(s.o.Dir, indexFolder), opts)
+	dir := s.fs.PathJoin(s.o.Dir, indexFolder)
+	s.tidyIndex(dir)
+	db, err := pebble.Open(dir, opts)
 	if err != nil {
 		kind := fault.Corrupt
 		if vfs.IsNoSpaceError(err) {
@@ -59,6 +62,24 @@ func (s *Store) openIndex(known bool) error {
 	}
 	s.db = db
 	return nil
+}
+
+// tidyIndex removes files that Pebble makes and that hold nothing here: logs,
+// which are empty, but have it flush nothing in Open (and repeat that for ever
+// if it fails), and descriptions of its options, which it refuses to open
+// without if they are damaged.
+func (s *Store) tidyIndex(dir string) {
+	names, err := s.fs.List(dir)
+	if err != nil {
+		return // Pebble will tell
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, ".log") || strings.HasPrefix(name, "OPTIONS-") {
+			if err := s.fs.Remove(s.fs.PathJoin(dir, name)); err != nil {
+				s.health.log.Warn("store: tidy the index", "file", name, "err", err)
+			}
+		}
+	}
 }
 
 // flushIndex makes the index durable as it is.
