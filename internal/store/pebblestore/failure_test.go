@@ -55,13 +55,13 @@ func TestEveryFailureKeepsWhatWasAcknowledged(t *testing.T) {
 		lasting bool
 		step    int // every how many operations
 	}{
-		{"sync fails once", isSync, errIO, false, 9},
-		{"sync fails from then on", isSync, errIO, true, 31},
-		{"write fails once", isWrite, errIO, false, 17},
-		{"disk is full once", isWrite, errFull, false, 17},
-		{"disk is full from then on", isWrite, errFull, true, 61},
-		{"read fails once", isRead, errIO, false, 37},
-		{"making and renaming fails once", isName, errIO, false, 3},
+		{"sync fails once", isSync, errIO, false, 2},
+		{"sync fails from then on", isSync, errIO, true, 5},
+		{"write fails once", isWrite, errIO, false, 2},
+		{"disk is full once", isWrite, errFull, false, 2},
+		{"disk is full from then on", isWrite, errFull, true, 7},
+		{"read fails once", isRead, errIO, false, 5},
+		{"making and renaming fails once", isName, errIO, false, 1},
 	}
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
@@ -112,7 +112,7 @@ func failureRound(t *testing.T, f *failAt, n int) bool {
 				t.Errorf("operation %d: kind %v: %v", n, fault.KindOf(err), err)
 			}
 		}}
-		w.run(uint64(n), 4, 60)
+		w.run(uint64(n), 4, 120)
 		s.Close()
 	} else if !f.hit.Load() {
 		t.Fatalf("open: %v", err)

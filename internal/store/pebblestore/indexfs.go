@@ -26,6 +26,7 @@ const indexRetry = time.Second
 type indexFS struct {
 	vfs.FS
 	health *health
+	stop   <-chan struct{}
 }
 
 var _ vfs.FS = (*indexFS)(nil)
@@ -78,7 +79,12 @@ func (f *indexFS) pause() {
 	if f.health.broken.Load() == nil && !f.health.indexFull.Load() {
 		return
 	}
-	time.Sleep(indexRetry)
+	t := time.NewTimer(indexRetry)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-f.stop: // it will not try again
+	}
 }
 
 // OpenReadWrite implements vfs.FS.

@@ -22,7 +22,7 @@ const noStall = 1 << 20
 // openIndex opens the index. One that is not there is made, unless the store is
 // known to be.
 func (s *Store) openIndex(known bool) error {
-	ifs := &indexFS{FS: s.fs, health: s.health}
+	ifs := &indexFS{FS: s.fs, health: s.health, stop: s.stop}
 	s.cache = pebble.NewCache(s.o.CacheSize)
 	opts := &pebble.Options{
 		FS:                          ifs,

@@ -24,6 +24,7 @@ type recovery struct {
 	last     position // of it
 	replayed int
 	damaged  int
+	long     bool // the last frame was one that is not followed by zeros
 }
 
 // recover replays the log from where the index is, and returns where the next
@@ -166,6 +167,7 @@ func (r *recovery) replay(at position, h *frameHeader) error {
 	}
 	r.lsn, r.last, r.pos = h.lsn, at, position{at.segment, at.offset + h.padded()}
 	r.replayed++
+	r.long = h.padded() >= longFrame
 	return nil
 }
 
@@ -225,6 +227,9 @@ func writtenEnd(f io.ReaderAt, off int64) int64 {
 // be a frame it is set aside: after the crash of a sound disk it is a write that
 // was never acknowledged, but a damaged one looks the same.
 func (r *recovery) tail() error {
+	if err := r.short(); err != nil {
+		return err
+	}
 	i, ok := slices.BinarySearch(r.nums, r.pos.segment)
 	if !ok {
 		return nil
@@ -247,6 +252,32 @@ func (r *recovery) tail() error {
 	kept := r.setAside(upTo)
 	r.s.health.log.Warn("store: the last write to the log is not whole: it was cut off before it was acknowledged, or is damaged since",
 		"file", r.s.log.path(r.pos.segment), "offset", r.pos.offset, "kept", kept)
+	return nil
+}
+
+// short warns of files that end sooner than the log wrote them ahead: what was
+// behind may have been acknowledged.
+func (r *recovery) short() error {
+	for _, num := range r.nums {
+		if num < r.pos.segment {
+			continue
+		}
+		info, err := r.s.fs.Stat(r.s.log.path(num))
+		if err != nil {
+			return fileFault("replay "+r.s.log.path(num), err)
+		}
+		want := int64(1)
+		if num == r.pos.segment {
+			want = min(roundUp(r.pos.offset, zeroStep), r.s.log.size)
+			if r.long {
+				want = r.pos.offset
+			}
+		}
+		if info.Size() < want {
+			r.s.health.log.Warn("store: a segment is shorter than it should be: the crash came when it was being made, or the end of it is lost",
+				"file", r.s.log.path(num), "octets", info.Size(), "expected", want, "do", "if it happens again, find out what is wrong with the disk")
+		}
+	}
 	return nil
 }
 

@@ -72,6 +72,7 @@ func Open(o Options) (*Store, error) {
 		return nil, fault.Newf(fault.Busy, op, "another postrider has the folder open: %w", err)
 	}
 	if err := s.open(); err != nil {
+		close(s.stop)
 		s.abandon()
 		return nil, fault.Wrap(op, err)
 	}
