@@ -24,18 +24,22 @@ const (
 	closeWait = 2 * time.Second
 )
 
-// Serve answers on a Unix socket at path until the context ends. It returns when
-// no call is under way any more: the store may be closed then. A socket file
-// left behind by a process that died is replaced; Busy when somebody answers on it.
-func Serve(ctx context.Context, path string, h http.Handler) error {
-	ln, err := listen(ctx, path)
-	if err != nil {
-		return err
-	}
-	return serveOn(ctx, ln, path, h)
+// Socket is the Unix socket that a server answers on.
+type Socket struct {
+	listener net.Listener
+	path     string
 }
 
-func serveOn(ctx context.Context, ln net.Listener, path string, h http.Handler) error {
+// Close removes a socket that Serve is not called on.
+func (s *Socket) Close() error {
+	err := s.listener.Close()
+	removeSocket(s.path)
+	return err
+}
+
+// Serve answers until the context ends. It returns when no call is under way
+// any more: the store may be closed then. The socket is gone then too.
+func (s *Socket) Serve(ctx context.Context, h http.Handler) error {
 	calls := &gate{handler: h}
 	srv := &http.Server{
 		Handler:           calls,
@@ -52,18 +56,18 @@ func serveOn(ctx context.Context, ln net.Listener, path string, h http.Handler) 
 			srv.Close()
 		}
 	})
-	err := srv.Serve(ln)
+	err := srv.Serve(s.listener)
 	if stop() {
 		srv.Close()
 	} else {
 		<-closed
 	}
 	calls.shut()
-	removeSocket(path)
+	removeSocket(s.path)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
-	return fault.New(fault.Internal, "serve "+path, err)
+	return fault.New(fault.Internal, "serve "+s.path, err)
 }
 
 // gate lets calls through to a handler until it is shut.
@@ -96,8 +100,10 @@ func (g *gate) shut() {
 	g.within.Wait()
 }
 
-// listen opens the socket, for its owner only.
-func listen(ctx context.Context, path string) (net.Listener, error) {
+// Listen opens a Unix socket at path, for its owner only: from then on callers
+// are answered, or wait for Serve. A socket file left behind by a process that
+// died is replaced; Busy when somebody answers on it.
+func Listen(ctx context.Context, path string) (*Socket, error) {
 	op := "open the administration socket " + path
 	if err := clearStale(ctx, path); err != nil {
 		return nil, fault.Wrap(op, err)
@@ -117,7 +123,7 @@ func listen(ctx context.Context, path string) (net.Listener, error) {
 		removeSocket(path)
 		return nil, fault.New(fault.Internal, op, err)
 	}
-	return ln, nil
+	return &Socket{ln, path}, nil
 }
 
 // clearStale removes a socket file that nobody answers on.

@@ -23,11 +23,11 @@ func startServe(t *testing.T, path string, h http.Handler) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	ln, err := listen(ctx, path)
+	socket, err := Listen(ctx, path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { served <- serveOn(ctx, ln, path, h) }()
+	go func() { served <- socket.Serve(ctx, h) }()
 	done := false
 	stop = func() error {
 		if done {

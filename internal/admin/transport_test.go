@@ -107,7 +107,7 @@ func TestASocketThatAnswersIsNotTaken(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.sock")
 	_, h := newSite(t)
 	startServe(t, path, h)
-	if err := Serve(t.Context(), path, h); !fault.Is(err, fault.Busy) {
+	if _, err := Listen(t.Context(), path); !fault.Is(err, fault.Busy) {
 		t.Errorf("got %v, want busy", err)
 	}
 	must(t, connect(t, path).AddDomain(t.Context(), "example.org"))
@@ -116,8 +116,7 @@ func TestASocketThatAnswersIsNotTaken(t *testing.T) {
 func TestAFileInTheSocketsPlaceIsNotRemoved(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.sock")
 	must(t, os.WriteFile(path, []byte("dear"), 0o600))
-	_, h := newSite(t)
-	if err := Serve(t.Context(), path, h); !fault.Is(err, fault.Exists) {
+	if _, err := Listen(t.Context(), path); !fault.Is(err, fault.Exists) {
 		t.Errorf("got %v, want exists", err)
 	}
 	if b, err := os.ReadFile(path); err != nil || string(b) != "dear" {

@@ -192,19 +192,23 @@ func (e *engine) run(ctx context.Context, listeners []opened, ready func()) erro
 }
 
 // serveAdmin starts the administration socket and, if it is configured, the
-// HTTP listener for machines that watch.
+// HTTP listener for machines that watch. Both are open when it returns.
 func (e *engine) serveAdmin(ctx context.Context, serve func(func() error)) error {
-	h := admin.Handler(e.directory, e.store)
-	serve(func() error { return admin.Serve(ctx, adminSocket(e.cfg.Data), h) })
-	if e.cfg.Admin.Address == "" {
-		return nil
-	}
-	ln, err := net.Listen("tcp", e.cfg.Admin.Address)
+	socket, err := admin.Listen(ctx, adminSocket(e.cfg.Data))
 	if err != nil {
-		return fmt.Errorf("admin listener: %w", err)
+		return err
 	}
-	page := observe.Handler(e.metrics, observe.Health{Ready: e.store.Health})
-	serve(func() error { return observe.Serve(ctx, ln, page, e.log) })
+	if e.cfg.Admin.Address != "" {
+		ln, err := net.Listen("tcp", e.cfg.Admin.Address)
+		if err != nil {
+			return errors.Join(fmt.Errorf("admin listener: %w", err), socket.Close())
+		}
+		e.log.Info("listening", "listener", "admin", "protocol", "http", "address", ln.Addr().String())
+		page := observe.Handler(e.metrics, observe.Health{Ready: e.store.Health})
+		serve(func() error { return observe.Serve(ctx, ln, page, e.log) })
+	}
+	h := admin.Handler(e.directory, e.store)
+	serve(func() error { return socket.Serve(ctx, h) })
 	return nil
 }
 
