@@ -31,15 +31,16 @@ type conn struct {
 	out    output
 
 	octetsIn, octetsOut int64
-	refused             refusal // the newcomer is to hear session.Shed at once
-	started             bool    // the session's Start was called
-	broken              bool    // a write failed
-	hurry               bool    // only the last word is left to say
-	asked               bool    // session.Shutdown was given since the last input
-	why                 string  // the reason of the end, for the log
+	refused             refusal   // the newcomer is to hear session.Shed at once
+	started             bool      // the session's Start was called
+	broken              bool      // a write failed
+	paced               time.Time // in content: when it last had contentPace octets more
+	hurry               bool      // only the last word is left to say
+	asked               bool      // session.Shutdown was given since the last input
+	why                 string    // the reason of the end, for the log
 
-	// since is when the wait for the peer began (Server.stamp), zero when there
-	// is none that shedding may end.
+	// since is when the wait for the peer began (Server.stamp), or in content when
+	// paced was; zero when there is none that shedding may end.
 	since atomic.Int64
 
 	mu                    sync.Mutex
@@ -147,13 +148,10 @@ func panicText(v any) string {
 
 // explain words the failure that ended the conversation.
 func (c *conn) explain(err error) string {
-	c.mu.Lock()
-	shed := c.isShed
-	c.mu.Unlock()
 	switch {
 	case c.why != "":
 		return c.why
-	case shed:
+	case c.toldToLeave():
 		return whyShed
 	}
 	return reason(err)

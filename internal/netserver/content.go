@@ -61,6 +61,7 @@ func (o *octetReader) Err() error { return o.failed }
 func (c *conn) content(step *session.Step, r contentReader) error {
 	wait := orDefault(step.Wait, c.l.Wait)
 	var latest time.Time
+	var mark int64 // of octetsIn when c.paced was set
 	for size := midSize; ; {
 		n, done := r.Feed(c.in.b[c.in.r:c.in.w])
 		c.in.use(n)
@@ -73,19 +74,26 @@ func (c *conn) content(step *session.Step, r contentReader) error {
 			return err
 		}
 		now := time.Now()
-		if latest.IsZero() {
+		first := latest.IsZero()
+		if first {
 			latest = now.Add(c.srv.opts.ContentTime)
+		}
+		if first || c.octetsIn-mark >= contentPace {
+			mark, c.paced = c.octetsIn, now
 		}
 		until := now.Add(wait)
 		if until.After(latest) {
 			until = latest
 		}
-		err := c.read(inContent, size, now, until)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		switch err := c.read(inContent, size, now, until); {
+		case err == nil:
+		case c.toldToLeave():
+			c.last(step, session.Shed, whyShed)
+			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
 			c.timeout(step, contentTimeout(time.Now(), latest))
 			return nil
-		}
-		if err != nil {
+		default:
 			return err
 		}
 		switch got := c.in.buffered(); {

@@ -50,20 +50,60 @@ func TestNewcomerIsRefusedWhenNobodyHasWaitedLong(t *testing.T) {
 	})
 }
 
-func TestConnectionAtWorkOrInContentIsNotShed(t *testing.T) {
+func TestConnectionAtWorkIsNotShed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{MaxConns: 2}, Listener{})
+		w := newWorld(t, Options{MaxConns: 1}, Listener{})
 		defer w.stop()
-		busy, content := w.dial(), w.dial()
+		busy := w.dial()
 		busy.send("block\r\n")
-		content.send("data\r\na\r\n")
 		time.Sleep(2 * shedAge)
 		w.dial().expectEnd("event shed\r\n")
 		close(w.rec.block)
-		content.send(".\r\n")
 		busy.expect("hi\r\nunblocked\r\n")
-		content.expect("hi\r\ngo on\r\ngot 3 <nil>\r\n")
 	})
+}
+
+func TestContentThatComesAtAPaceIsNotShed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{MaxConns: 1}, Listener{})
+		defer w.stop()
+		content := w.dial()
+		content.send("data\r\n")
+		for range 3 {
+			time.Sleep(shedAge - 1)
+			content.send(strings.Repeat("x", contentPace-2) + "\r\n")
+			synctest.Wait()
+			w.dial().expectEnd("event shed\r\n")
+		}
+		content.send(".\r\n")
+		content.expect(fmt.Sprintf("hi\r\ngo on\r\ngot %d <nil>\r\n", 3*contentPace))
+	})
+}
+
+func TestContentThatDripsIsShed(t *testing.T) {
+	for _, command := range []string{"data", "octets 1000000"} {
+		t.Run(command, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, Options{MaxConns: 1}, Listener{})
+				defer w.stop()
+				drip := w.dial()
+				drip.send(command + "\r\n")
+				for range 6 {
+					time.Sleep(shedAge / 5)
+					drip.send("x")
+				}
+				synctest.Wait()
+				w.dial().expect("hi\r\n")
+				drip.expectEnd("hi\r\ngo on\r\nevent shed\r\n")
+				if got := w.rec.contents(); len(got) != 0 {
+					t.Errorf("the session got content %q, want none", got)
+				}
+				if !strings.Contains(w.log.String(), whyShed) {
+					t.Errorf("log: %s", w.log)
+				}
+			})
+		})
+	}
 }
 
 func TestPeerThatDoesNotReadIsShed(t *testing.T) {

@@ -33,6 +33,10 @@ const (
 	// shedAge is how long a connection must have waited for its peer before it
 	// may be shed for another.
 	shedAge = 5 * time.Second
+	// contentPace is how many octets of content count as a sign of life: a peer
+	// that takes longer than shedAge for them may be shed. 16 KiB in 5 seconds
+	// is about what a telephone line brings.
+	contentPace = 16 << 10
 	// maxLeaving is how many connections at once may be hearing their last word
 	// because of overload; newcomers beyond it are closed without one.
 	maxLeaving = 256

@@ -59,10 +59,7 @@ func (c *conn) believe(h *proxyproto.Header) error {
 // headerFailed counts and words a failure, unless the connection had to go for
 // another reason.
 func (c *conn) headerFailed(err error) error {
-	c.mu.Lock()
-	shed := c.isShed
-	c.mu.Unlock()
-	if shed || c.srv.stopping.Load() {
+	if c.toldToLeave() || c.srv.stopping.Load() {
 		return err
 	}
 	c.l.metrics.refused[badHeader].Inc()

@@ -11,7 +11,7 @@ type phase uint8
 const (
 	atWork    phase = iota // nothing: its session is called
 	inLine                 // a line: may be interrupted to hear an event
-	inContent              // content: only cutting helps
+	inContent              // content: may be ended to shed a peer that drips
 	inWrite                // for its peer to read: may be ended
 	inSetup                // a PROXY header or handshake: may be ended
 )
@@ -33,7 +33,7 @@ func slack(wait time.Duration) time.Duration { return wait / 16 }
 func (c *conn) beginRead(p phase, since, until time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p == inLine && (c.isShed || c.shutdownDue()) {
+	if p != inSetup && (c.isShed || p == inLine && c.shutdownDue()) {
 		return errInterrupted
 	}
 	most := slack(until.Sub(since))
@@ -64,12 +64,14 @@ func (c *conn) beginWrite() {
 	c.wait(inWrite, now)
 }
 
-// wait notes what is waited for, and since when. It needs c.mu.
+// wait notes what is waited for, and since when: in content, since the peer has
+// last brought contentPace octets. It needs c.mu.
 func (c *conn) wait(p phase, since time.Time) {
 	c.phase = p
-	if p != inContent {
-		c.since.Store(c.srv.stamp(since))
+	if p == inContent {
+		since = c.paced
 	}
+	c.since.Store(c.srv.stamp(since))
 }
 
 // endWait notes that the wait is over.
@@ -96,6 +98,11 @@ func (c *conn) disturb() {
 	case inLine, inSetup:
 		c.readUntil = time.Time{}
 		_ = c.raw.SetReadDeadline(aLongTimeAgo)
+	case inContent:
+		if c.isShed {
+			c.readUntil = time.Time{}
+			_ = c.raw.SetReadDeadline(aLongTimeAgo)
+		}
 	case inWrite:
 		if c.isShed {
 			c.writeUntil = time.Time{}
@@ -114,6 +121,13 @@ func (c *conn) shed(since int64) bool {
 	c.isShed = true
 	c.disturb()
 	return true
+}
+
+// toldToLeave reports whether the connection is to make room for another.
+func (c *conn) toldToLeave() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.isShed
 }
 
 // cut closes the connection under its session.

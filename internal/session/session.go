@@ -27,8 +27,8 @@
 //   - At StartTLS whatever plaintext arrived after the command is thrown away,
 //     here and nowhere else (RFC 3207 §4.2, CVE-2011-0411).
 //   - A peer that sends nothing for Wait gets Event(Timeout). A server that stops
-//     gives Event(Shutdown), one that is overloaded Event(Shed); never within
-//     Dots or Octets.
+//     gives Event(Shutdown), never within Dots or Octets. One that is overloaded
+//     gives Event(Shed), within Dots or Octets too if the peer is slow there.
 //   - Event(Closed) comes exactly once. Its Step is ignored.
 //   - A line is remembered for the transcript unless the mode was SecretLine.
 //
