@@ -171,8 +171,10 @@ func TestMailboxesShowCountsAndHolders(t *testing.T) {
 		must(t, err)
 		_, err = content.Write([]byte("Subject: x\r\n\r\n"))
 		must(t, err)
-		_, err = m.Accept(ctx, store.Accept{ID: mail.NewID(time.Now()), Content: content,
-			Deliveries: []store.Delivery{{Account: a.ID, Mailbox: mail.Inbox}}})
+		_, err = m.Accept(ctx, store.Accept{
+			ID: mail.NewID(time.Now()), Content: content,
+			Deliveries: []store.Delivery{{Account: a.ID, Mailbox: mail.Inbox}},
+		})
 		must(t, err)
 		drop, err := m.OpenMaildrop(ctx, a.ID, store.Exclusive, "pop3 c1 192.0.2.1:7")
 		must(t, err)

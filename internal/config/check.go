@@ -47,51 +47,69 @@ func (k *checker) names() {
 	}
 	if c.Hostname != "" {
 		if _, err := mail.ParseDomain(c.Hostname); err != nil {
-			k.report("hostname", Problem{Message: fmt.Sprintf("hostname can't be %q: %v", c.Hostname, err),
-				Help: "write a host name, like mail.example.org"})
+			k.report("hostname", Problem{
+				Message: fmt.Sprintf("hostname can't be %q: %v", c.Hostname, err),
+				Help:    "write a host name, like mail.example.org",
+			})
 		}
 	}
 	if c.Postmaster == "" {
-		k.report("postmaster", Problem{Warning: true, Message: "there is no postmaster",
-			Help: `write postmaster = "postmaster@…": RFC 5321 §4.5.1 wants mail to <Postmaster> to reach somebody`})
+		k.report("postmaster", Problem{
+			Warning: true, Message: "there is no postmaster",
+			Help: `write postmaster = "postmaster@…": RFC 5321 §4.5.1 wants mail to <Postmaster> to reach somebody`,
+		})
 	} else if _, err := mail.ParseAddress(c.Postmaster); err != nil {
-		k.report("postmaster", Problem{Message: fmt.Sprintf("postmaster can't be %q: %v", c.Postmaster, err),
-			Help: "write an address like postmaster@example.org"})
+		k.report("postmaster", Problem{
+			Message: fmt.Sprintf("postmaster can't be %q: %v", c.Postmaster, err),
+			Help:    "write an address like postmaster@example.org",
+		})
 	}
 	for _, r := range c.SMTP.RecipientDelimiters {
 		if !strings.ContainsRune("+-_.=#~/", r) {
-			k.report("smtp.recipient_delimiters", Problem{Message: fmt.Sprintf("%q can't be a recipient delimiter", r),
-				Help: "write some of + - _ . = # ~ /"})
+			k.report("smtp.recipient_delimiters", Problem{
+				Message: fmt.Sprintf("%q can't be a recipient delimiter", r),
+				Help:    "write some of + - _ . = # ~ /",
+			})
 			break
 		}
 	}
 	if p := c.Passwords; int64(p.Argon2Memory)*int64(p.Argon2Time) > int64(maxArgon2Work) {
-		k.report("passwords.argon2_time", Problem{Message: "checking a password would take too long",
-			Help: fmt.Sprintf("argon2_memory × argon2_time is at most %v; here it is %v", maxArgon2Work, p.Argon2Memory*Size(p.Argon2Time))})
+		k.report("passwords.argon2_time", Problem{
+			Message: "checking a password would take too long",
+			Help:    fmt.Sprintf("argon2_memory × argon2_time is at most %v; here it is %v", maxArgon2Work, p.Argon2Memory*Size(p.Argon2Time)),
+		})
 	}
 	if c.Limits.MaxConnections > 0 && c.Limits.MaxConnectionsPerAddress > c.Limits.MaxConnections {
-		k.report("limits.max_connections_per_address", Problem{Warning: true,
+		k.report("limits.max_connections_per_address", Problem{
+			Warning: true,
 			Message: "one address may have more connections than there are in all",
-			Help:    fmt.Sprintf("limits.max_connections is %d", c.Limits.MaxConnections)})
+			Help:    fmt.Sprintf("limits.max_connections is %d", c.Limits.MaxConnections),
+		})
 	}
 }
 
 func (k *checker) listeners() {
 	if len(k.c.Listeners) == 0 {
-		k.report("listener", Problem{Message: "there is no listener",
-			Help: "write [[listener]], and below it protocol = \"smtp\" and address = \"127.0.0.1:2525\""})
+		k.report("listener", Problem{
+			Message: "there is no listener",
+			Help:    "write [[listener]], and below it protocol = \"smtp\" and address = \"127.0.0.1:2525\"",
+		})
 	}
 	names, sockets := map[string]int{}, map[string]int{}
 	addresses := map[string]int{}
 	for i, l := range k.c.Listeners {
 		if first, twice := names[l.Name]; twice && l.Name != "" {
-			k.report(listenerPath(i, "name"), Problem{Message: fmt.Sprintf("two listeners have the name %q", l.Name),
-				Help: "the other is at " + k.place(first)})
+			k.report(listenerPath(i, "name"), Problem{
+				Message: fmt.Sprintf("two listeners have the name %q", l.Name),
+				Help:    "the other is at " + k.place(first),
+			})
 		}
 		names[l.Name] = i
 		if first, twice := sockets[l.Systemd]; twice && l.Systemd != "" {
-			k.report(listenerPath(i, "systemd"), Problem{Message: fmt.Sprintf("two listeners take the socket %q", l.Systemd),
-				Help: "the other is at " + k.place(first)})
+			k.report(listenerPath(i, "systemd"), Problem{
+				Message: fmt.Sprintf("two listeners take the socket %q", l.Systemd),
+				Help:    "the other is at " + k.place(first),
+			})
 		}
 		sockets[l.Systemd] = i
 		k.role(i, l)
@@ -157,7 +175,8 @@ func (k *checker) teach(i int, l Listener) {
 	}
 	k.report(listenerPath(i, "teach"), Problem{
 		Message: fmt.Sprintf("teach is for loopback, and %s may be reached by others", where),
-		Help:    "leave it out; or, if strangers may use it, add teach_anywhere = true"})
+		Help:    "leave it out; or, if strangers may use it, add teach_anywhere = true",
+	})
 }
 
 // proxy warns of a list that trusts everybody: the header could then name any client.
@@ -166,7 +185,8 @@ func (k *checker) proxy(i int, l Listener) {
 		if p.Bits() == 0 {
 			k.report(listenerPath(i, "proxy_from"), Problem{
 				Message: fmt.Sprintf("%s lets everybody name the client that they want to be", p),
-				Help:    "write the addresses of your proxies"})
+				Help:    "write the addresses of your proxies",
+			})
 		}
 	}
 }
@@ -182,8 +202,10 @@ func (k *checker) admin() {
 		k.report("admin.address", Problem{Message: fmt.Sprintf("address can't be %q", a.Address), Help: err.Error()})
 		return
 	case !loopback(a.Address) && !a.Anywhere:
-		k.report("admin.address", Problem{Message: fmt.Sprintf("%s may be reached by others, and there is no password", a.Address),
-			Help: "write an address of loopback, like 127.0.0.1:9090; or add anywhere = true"})
+		k.report("admin.address", Problem{
+			Message: fmt.Sprintf("%s may be reached by others, and there is no password", a.Address),
+			Help:    "write an address of loopback, like 127.0.0.1:9090; or add anywhere = true",
+		})
 	}
 	for i, l := range k.c.Listeners {
 		if h, p, err := splitAddress(l.Address); err == nil && h == host && p == port && p != 0 {

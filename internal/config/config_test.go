@@ -28,8 +28,10 @@ func TestWhatIsNotWrittenHasItsDefault(t *testing.T) {
 }
 
 func TestEveryWayToWriteAListener(t *testing.T) {
-	want := []Listener{{Name: "smtp", Protocol: "smtp", Role: "mx", Address: ":25", Teach: true,
-		ProxyFrom: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")}}}
+	want := []Listener{{
+		Name: "smtp", Protocol: "smtp", Role: "mx", Address: ":25", Teach: true,
+		ProxyFrom: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
+	}}
 	for name, text := range map[string]string{
 		"section": `[[listener]]
 protocol = "smtp"

@@ -32,8 +32,10 @@ func TestEveryFieldHasAKeyAndADescription(t *testing.T) {
 			t.Errorf("%s.%s: got the description %q, want sentences", section, f.key, f.doc)
 		}
 	})
-	for _, typ := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Listener](), reflect.TypeFor[Limits](),
-		reflect.TypeFor[SMTP](), reflect.TypeFor[POP3](), reflect.TypeFor[Store](), reflect.TypeFor[Passwords](), reflect.TypeFor[Log](), reflect.TypeFor[Admin]()} {
+	for _, typ := range []reflect.Type{
+		reflect.TypeFor[Config](), reflect.TypeFor[Listener](), reflect.TypeFor[Limits](),
+		reflect.TypeFor[SMTP](), reflect.TypeFor[POP3](), reflect.TypeFor[Store](), reflect.TypeFor[Passwords](), reflect.TypeFor[Log](), reflect.TypeFor[Admin](),
+	} {
 		for i := range typ.NumField() {
 			if f := typ.Field(i); f.IsExported() && f.Tag.Get("toml") == "" {
 				t.Errorf("%s.%s has no toml tag", typ.Name(), f.Name)
