@@ -11,8 +11,10 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
+	"syscall"
 
 	"postrider/internal/config"
 	"postrider/internal/directory"
@@ -24,12 +26,13 @@ const demoDomain = "example.test"
 
 // demoOptions are the flags of postrider demo.
 type demoOptions struct {
-	data     string
-	ports    string // "", "auto" or the base
-	json     bool
-	accounts int
-	strict   bool
-	config   string // a file merged over the demo's settings
+	data        string
+	dataDefault bool   // data was not said
+	ports       string // "", "auto" or the base
+	json        bool
+	accounts    int
+	strict      bool
+	config      string // a file merged over the demo's settings
 }
 
 // demoAccount is an account as the demo announces it.
@@ -76,6 +79,10 @@ const (
 
 // demo runs a server with accounts of its own on loopback.
 func demo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) error {
+	// The terminal or the program that started a demo has gone at a SIGHUP.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
+	defer stop()
+	outliveReader()
 	cfg, err := demoConfig(o)
 	if err != nil {
 		return err
@@ -149,14 +156,26 @@ func demoConfig(o demoOptions) (*config.Config, error) {
 			Address: loopback(port), Teach: !o.strict,
 		})
 	}
+	return cfg, overlayDemo(cfg, o, data)
+}
+
+// overlayDemo reads the demo's --config over its settings, and holds the result
+// to what a server's configuration is held to. A folder named by --data stays.
+func overlayDemo(cfg *config.Config, o demoOptions, data string) error {
 	if o.config == "" {
-		return cfg, nil
+		return nil
 	}
 	b, err := config.ReadFile(o.config)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return cfg, cfg.Overlay(o.config, b)
+	if err := cfg.Overlay(o.config, b); err != nil {
+		return err
+	}
+	if !o.dataDefault {
+		cfg.Data = data
+	}
+	return cfg.Check().Err()
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
@@ -177,10 +196,10 @@ func parseBase(s string) (int, error) {
 func demoListen(e *engine, ports string) ([]opened, error) {
 	if ports != "auto" {
 		ls, err := e.listen()
-		if err != nil && ports == "" {
-			return nil, fmt.Errorf("%w\nIs a demo running already? --ports auto looks for free ports", err)
+		if err != nil {
+			return nil, hinted{err, "Is a demo running already? --ports auto looks for free ports."}
 		}
-		return ls, err
+		return ls, nil
 	}
 	for range autoTries { // at random: demos that start at one time should not meet
 		base := autoBase + randomInt(maxBase-autoBase)

@@ -20,12 +20,18 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
-// serve runs a server until it is told to stop.
-func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) error {
+// serve runs a server until it is told to stop. Doubts are warnings about the
+// configuration.
+func serve(ctx context.Context, cfg *config.Config, doubts config.Problems, stderr io.Writer) error {
 	log, err := newLogger(cfg, stderr)
 	if err != nil {
 		return err
 	}
+	for _, p := range doubts {
+		log.Warn("configuration: "+p.Message, "file", p.File, "line", p.Line, "help", p.Help)
+	}
+	outliveReader()
+	defer ignoreHangup(log)()
 	e, err := newEngine(cfg, log)
 	if err != nil {
 		return err
@@ -40,6 +46,32 @@ func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) error {
 		err = cerr
 	}
 	return err
+}
+
+// outliveReader keeps the process from ending by SIGPIPE when whoever reads its
+// log or its output has gone.
+func outliveReader() { signal.Ignore(syscall.SIGPIPE) }
+
+// ignoreHangup answers SIGHUP with a word in the log until stop is called: many
+// send it to have a configuration read again or a log reopened, and must not end
+// the server with it.
+func ignoreHangup(log *slog.Logger) (stop func()) {
+	hangup, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(hangup, syscall.SIGHUP)
+	go func() {
+		for {
+			select {
+			case <-hangup:
+				log.Warn("SIGHUP changes nothing; restart the server to have the configuration read again")
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(done)
+	}
 }
 
 func newLogger(cfg *config.Config, w io.Writer) (*slog.Logger, error) {

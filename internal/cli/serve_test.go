@@ -2,9 +2,16 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
+	"io"
 	"log/slog"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
 	"testing"
 
 	"postrider/internal/admin"
@@ -62,4 +69,152 @@ func TestAServerIsNotReadyBeforeItsAdministrationSocketIsOpen(t *testing.T) {
 			t.Error("got no error")
 		}
 	})
+}
+
+// command returns the program as a process of its own; TestMain puts it on the path.
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("postrider", args...)
+	cmd.Dir = t.TempDir()
+	return cmd
+}
+
+// startDemo starts a demo and returns what it announces.
+func startDemo(t *testing.T, cmd *exec.Cmd) (demoReady, io.ReadCloser) {
+	t.Helper()
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	var r demoReady
+	if err := json.NewDecoder(stdout).Decode(&r); err != nil {
+		t.Fatal(err)
+	}
+	return r, stdout
+}
+
+func TestASignalStopsTheDemoCleanly(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no such signals")
+	}
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(s.String(), func(t *testing.T) {
+			cmd := command(t, "demo", "--json", "--ports", "auto")
+			_, stdout := startDemo(t, cmd)
+			cmd.Process.Signal(s)
+			if more, err := io.ReadAll(stdout); err != nil || len(more) > 0 {
+				t.Errorf("got %q %v behind the line, want nothing", more, err)
+			}
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("got %v, want exit code 0", err)
+			}
+		})
+	}
+}
+
+func TestAServerOutlivesHangupAndTheReaderOfItsLog(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no such signals")
+	}
+	cmd := command(t, "serve", "--config", "p.toml")
+	conf := "data = \".\"\n[log]\nformat = \"json\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:0\"\n"
+	if err := os.WriteFile(filepath.Join(cmd.Dir, "p.toml"), []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	log := json.NewDecoder(stderr)
+	awaitLog(t, log, "configuration: there is no postmaster")
+	address := awaitLog(t, log, "listening")
+	cmd.Process.Signal(syscall.SIGHUP)
+	awaitLog(t, log, "SIGHUP changes nothing; restart the server to have the configuration read again")
+	stderr.Close()
+	for range 2 { // the first connection's end is logged to nobody
+		if got := greeting(t, address); !strings.HasPrefix(got, "220 ") {
+			t.Errorf("got %q, want a greeting", got)
+		}
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("got %v, want exit code 0", err)
+	}
+}
+
+// awaitLog reads lines of JSON until one has the message, and returns its address.
+func awaitLog(t *testing.T, log *json.Decoder, msg string) (address string) {
+	t.Helper()
+	for {
+		var line struct{ Msg, Address string }
+		if err := log.Decode(&line); err != nil {
+			t.Fatalf("the log ends without %q: %v", msg, err)
+		}
+		if line.Msg == msg {
+			return line.Address
+		}
+	}
+}
+
+// greeting returns what a server says first, after saying QUIT to it.
+func greeting(t *testing.T, address string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "QUIT\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	said, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(said)
+}
+
+func TestTheDemosConfigurationIsChecked(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "p.toml")
+	if err := os.WriteFile(file, []byte("[[listener]]\naddress = \"127.0.0.1:0\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := demoConfig(demoOptions{data: dir, config: file})
+	if err == nil || !strings.Contains(err.Error(), "the listener has no protocol") {
+		t.Errorf("got %v, want a word on the protocol", err)
+	}
+}
+
+func TestTheDemosDataFolderIsTheOneOfTheCommandLine(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "p.toml")
+	if err := os.WriteFile(file, []byte("data = \"from-file\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name string
+		o    demoOptions
+		want string
+	}{
+		{"said", demoOptions{data: filepath.Join(dir, "said")}, "said"},
+		{"default", demoOptions{data: filepath.Join(dir, "data"), dataDefault: true}, "from-file"},
+	} {
+		test.o.config = file
+		cfg, err := demoConfig(test.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := filepath.Join(dir, test.want); cfg.Data != want {
+			t.Errorf("%s: got %s, want %s", test.name, cfg.Data, want)
+		}
+	}
 }

@@ -11,41 +11,41 @@ import (
 
 func (a *app) serveCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "serve",
-		Short:   "Run the server in the foreground",
-		Long:    "Run the server in the foreground until Ctrl-C or SIGTERM, then finish what is under way.\nA second Ctrl-C ends it at once; nothing that was acknowledged is lost.",
+		Use:   "serve",
+		Short: "Run the server in the foreground",
+		Long: `Run the server in the foreground until Ctrl-C or SIGTERM, then finish what is under
+way. A second Ctrl-C ends it at once; nothing that was acknowledged is lost. The
+configuration is read at the start; SIGHUP changes nothing.`,
 		Example: "  postrider serve --config /etc/postrider/postrider.toml",
 		GroupID: groupServer,
 		Args:    args(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.loadToServe()
+			cfg, doubts, err := a.loadToServe()
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), cfg, a.stderr)
+			return serve(cmd.Context(), cfg, doubts, a.stderr)
 		},
 	}
 }
 
-// loadToServe reads and checks the configuration and fills in what the machine knows.
-func (a *app) loadToServe() (*config.Config, error) {
+// loadToServe reads and checks the configuration and fills in what the machine
+// knows. It returns the warnings too.
+func (a *app) loadToServe() (*config.Config, config.Problems, error) {
 	cfg, err := a.load()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	problems := cfg.Check()
 	if err := problems.Err(); err != nil {
-		return nil, err
-	}
-	for _, p := range problems {
-		fmt.Fprintln(a.stderr, p.Error())
+		return nil, nil, err
 	}
 	if cfg.Hostname == "" {
 		if cfg.Hostname, err = os.Hostname(); err != nil {
-			return nil, fmt.Errorf("the machine does not say its name; write hostname into the configuration: %w", err)
+			return nil, nil, fmt.Errorf("the machine does not say its name; write hostname into the configuration: %w", err)
 		}
 	}
-	return cfg, haveData(cfg.Data)
+	return cfg, problems, haveData(cfg.Data)
 }
 
 func (a *app) demoCommand() *cobra.Command {
@@ -65,7 +65,7 @@ With --json it prints one line when it is ready, for programs that test against 
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.data, o.config = a.data, a.configFile
 			if o.data == "" {
-				o.data = "data"
+				o.data, o.dataDefault = "data", true
 			}
 			if o.accounts < 0 {
 				return usagef("--accounts is a number from 0")
