@@ -2,6 +2,7 @@ package receive
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"postrider/internal/directory"
@@ -120,15 +121,41 @@ func hasFewEnoughCopies(_ context.Context, _ *Receiver, a *attempt) error {
 // mailbox. Mail for postmaster is always taken (RFC 5321 §4.5.1).
 func hasRoom(_ context.Context, _ *Receiver, a *attempt) error {
 	if isPostmaster(a.rcpt.Address) {
-		return nil
+		a.targets = withoutQuota(a.targets)
 	}
 	size := max(a.tx.Envelope.Size, 1)
 	for _, t := range a.targets {
-		if t.Quota > 0 && (size > t.Quota || t.Octets > t.Quota-size) {
+		if !fits(t, size) {
 			return verdictQuota.with(t.Address.String())
 		}
 	}
 	return nil
+}
+
+// fitsSomewhere refuses a message that has turned out to be too large for every
+// mailbox on its route, when the sender had not declared its size. If one has
+// room for it, all get it: a reply to the data is one for all of them.
+func fitsSomewhere(w *route, octets int64) error {
+	for _, t := range w.targets {
+		if fits(t, octets) {
+			return nil
+		}
+	}
+	return verdictQuota.with(w.targets[0].Address.String())
+}
+
+// fits reports whether a mailbox has room for so many octets more.
+func fits(t directory.Target, octets int64) bool {
+	return t.Quota == 0 || octets <= t.Quota && t.Octets <= t.Quota-octets
+}
+
+// withoutQuota returns the targets as if none of them had a quota.
+func withoutQuota(targets []directory.Target) []directory.Target {
+	free := slices.Clone(targets)
+	for i := range free {
+		free[i].Quota = 0
+	}
+	return free
 }
 
 func isPostmaster(a mail.Address) bool { return strings.EqualFold(a.Local, "postmaster") }

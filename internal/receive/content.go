@@ -112,7 +112,11 @@ func (r *Receiver) receivedField(tx *smtp.Transaction, now time.Time) message.Re
 func (c *content) Commit(ctx context.Context) error {
 	defer c.Abort()
 	c.scanner.End()
-	if err := c.judge(); err != nil {
+	err := c.judge()
+	if err == nil {
+		err = fitsSomewhere(routeOf(c.tx), c.store.Size())
+	}
+	if err != nil {
 		return c.r.refuse(ctx, stageData, c.tx, nil, err)
 	}
 	if err := c.deliver(ctx); err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"postrider/internal/fault"
 	"postrider/internal/mail"
+	"postrider/internal/store"
 )
 
 const hello = "Subject: hello\r\n\r\nHow are you?\r\n"
@@ -66,6 +67,33 @@ func TestPostmasterIsNeverOverQuota(t *testing.T) {
 		if got := hasRoom(t.Context(), nil, a) == nil; got != c.want {
 			t.Errorf("%s: taken %v, want %v", c.local, got, c.want)
 		}
+	}
+}
+
+func TestMessageThatFitsNowhereIsRefusedAtItsEnd(t *testing.T) {
+	large := "Subject: x\r\n\r\n" + strings.Repeat("x", fullQuota) + "\r\n"
+	for _, c := range []struct {
+		name string
+		to   []string
+		want string
+		mail string
+	}{
+		{"full alone", []string{"full@example.test"}, "452 4.2.2 Over quota", "full 0 bob 0 admin 0"},
+		{"another has room", []string{"full@example.test", "bob@example.test"}, "250 2.0.0", "full 1 bob 1 admin 0"},
+		{"postmaster", []string{"postmaster@example.test"}, "250 2.0.0", "full 0 bob 0 admin 1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSite(t, nil)
+			if _, err := s.model.Change(t.Context(), store.PutAccount{
+				Account: store.Account{ID: s.accounts["admin"], Address: "admin@example.test", Quota: fullQuota},
+			}); err != nil {
+				t.Fatal(err)
+			}
+			wantPrefix(t, "message", s.send(large, c.to...), c.want)
+			if got := s.counts("full", "bob", "admin"); got != c.mail {
+				t.Errorf("got %s, want %s", got, c.mail)
+			}
+		})
 	}
 }
 
