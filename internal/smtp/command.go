@@ -103,7 +103,7 @@ const (
 	// NoHello: a teach listener takes it before EHLO.
 	NoHello
 	// Dots: content follows up to CRLF.CRLF, which a client that ends lines with
-	// LF alone can't send.
+	// LF alone, CR NUL or CR CR LF can't send.
 	Dots
 )
 

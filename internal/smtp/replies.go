@@ -66,7 +66,7 @@ var (
 	replyBareLFInData = fix(550, "6.0", "The message has a line feed without carriage return; its lines must end with CR LF")
 	replyBareCRInData = fix(550, "6.0", "The message has a carriage return without line feed; its lines must end with CR LF")
 	replyBadMessage   = fix(554, "6.0", "The message is malformed")
-	replyNoCRLF       = fix(554, "5.2", "Your lines end with LF alone, so the end of a message could not be seen;\nuse telnet, or nc -C, which end lines with CR LF")
+	replyNoCRLF       = fix(554, "5.2", "Your lines do not end with CR LF, so the end of a message could not be seen;\nuse telnet, or nc -C with lines that end in LF")
 	replyChunkSyntax  = fix(501, "5.4", "Syntax: BDAT octets [LAST]")
 
 	// Limits.

@@ -78,6 +78,7 @@ func (s *server) state() State {
 // Line takes a command. Everything that the table says is enforced here, once.
 func (s *server) Line(l wire.Line) session.Step {
 	line := bytes.TrimRight(l.Bytes, " \t")
+	plain := l.Flaws&(wire.BareLF|wire.BareCR) == 0
 	if s.teach() {
 		line = bytes.TrimLeft(line, " \t")
 		l.Flaws &^= wire.BareCR
@@ -107,7 +108,7 @@ func (s *server) Line(l wire.Line) session.Step {
 	if c.Flags&Junk != 0 && s.countJunk() {
 		return s.bye(replyTooManyErrors, "too many commands without work")
 	}
-	if c.Flags&Dots != 0 && l.Flaws&wire.BareLF != 0 {
+	if c.Flags&Dots != 0 && !plain {
 		return s.wrong(&replyNoCRLF.Reply)
 	}
 	return c.run(s, arg)

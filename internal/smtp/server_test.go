@@ -119,6 +119,10 @@ var scripts = []struct {
 	{name: "bare CR in data", in: ehlo + envelope + "DATA\r\na\rb\r\n.\r\nNOOP\r\n", want: "250, 250 2.1.0, 250 2.1.5, 354, 550 5.6.0, 250 2.0.0"},
 	{name: "DATA from a client that has only LF", teach: true, in: "HELO c\n" + strings.ReplaceAll(envelope, "\r", "") + "DATA\nNOOP\n",
 		want: "250, 250 2.1.0, 250 2.1.5, 554 5.5.2, 250 2.0.0"},
+	{name: "DATA from a client that has CR NUL", teach: true, in: "HELO c\r\x00" + strings.ReplaceAll(envelope, "\n", "\x00") + "DATA\r\x00NOOP\r\x00",
+		want: "250, 250 2.1.0, 250 2.1.5, 554 5.5.2, 250 2.0.0"},
+	{name: "DATA from a client that has CR CR LF", teach: true, in: "HELO c\r\r\n" + strings.ReplaceAll(envelope, "\r", "\r\r") + "DATA\r\r\nNOOP\r\r\n",
+		want: "250, 250 2.1.0, 250 2.1.5, 554 5.5.2, 250 2.0.0"},
 
 	// BDAT.
 	{name: "one chunk", in: ehlo + envelope + "BDAT 5 LAST\r\na\r\n\r\nNOOP\r\n", want: "250, 250 2.1.0, 250 2.1.5, 250 2.0.0, 250 2.0.0", kept: 1},
