@@ -109,6 +109,15 @@ func TestHelpListsWhatTheStateHas(t *testing.T) {
 	}
 }
 
+func TestHelpIsASCII(t *testing.T) {
+	for _, c := range Commands() {
+		got := connect(t, newFake(), nil, false).say("HELP " + c.Verb)
+		if i := strings.IndexFunc(got, func(r rune) bool { return r > '~' }); i >= 0 {
+			t.Errorf("HELP %s: got %q at octet %d", c.Verb, got, i)
+		}
+	}
+}
+
 // TestSingleLinesAreShort holds RFC 2449 §4: 512 octets with the CRLF.
 func TestSingleLinesAreShort(t *testing.T) {
 	for _, c := range Commands() {

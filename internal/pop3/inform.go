@@ -2,6 +2,7 @@ package pop3
 
 import (
 	"bytes"
+	"strings"
 
 	"postrider/internal/session"
 )
@@ -59,7 +60,8 @@ func (s *Session) helpOn(verb []byte) session.Step {
 	b = append(append(append(b, "\r\n"...), c.Help...), "\r\n"...)
 	b = append(append(append(b, "For instance: "...), c.Example...), "\r\n"...)
 	b = append(append(append(b, "State: "...), c.States.String()...), "\r\n"...)
-	b = append(append(append(b, "See: "...), c.RFC...), "\r\n.\r\n"...)
+	rfc := strings.ReplaceAll(c.RFC, "§", "section ") // replies are ASCII
+	b = append(append(append(b, "See: "...), rfc...), "\r\n.\r\n"...)
 	return s.read(session.Step{Reply: b})
 }
 
