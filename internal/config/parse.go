@@ -198,6 +198,11 @@ func syntaxHelp(message, line string) string {
 		return "it may stand there once; leave one of the two out"
 	case strings.Contains(message, "cannot have new lines"):
 		return "text ends on its line, with the quote it began with"
+	case strings.Contains(message, "already exists as an array of tables"):
+		name, _, _ := strings.Cut(strings.TrimLeft(line, " \t["), "]")
+		return fmt.Sprintf("write [[%s]]: there may be several of these", name)
+	case strings.Contains(message, "expected newline"):
+		return "a setting ends with its line; only a comment, which begins with #, may follow"
 	}
 	if m := bareValue.FindStringSubmatch(line); m != nil {
 		return fmt.Sprintf("write %s = %q; text stands in quotes", m[1], m[2])
