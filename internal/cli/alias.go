@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -8,6 +9,7 @@ import (
 
 	"postrider/internal/admin"
 	"postrider/internal/fault"
+	"postrider/internal/mail"
 	"postrider/internal/store"
 )
 
@@ -31,13 +33,27 @@ func (a *app) aliasAddCommand() *cobra.Command {
 			return a.withClient(cmd.Context(), func(c *admin.Client) error {
 				targets, err := c.AddAlias(cmd.Context(), args[0], args[1:])
 				if err != nil {
-					return hint(err, fault.NotFound, "An alias needs its domain: \"postrider domain add\" makes it.")
+					return aliasHint(cmd.Context(), c, args[0], err)
 				}
 				_, err = fmt.Fprintf(a.stdout, "%s leads to %s.\n", plain(args[0]), plain(strings.Join(targets, ", ")))
 				return err
 			})
 		},
 	}
+}
+
+// aliasHint says which of the two is missing: the alias's domain, or a target.
+func aliasHint(ctx context.Context, c *admin.Client, alias string, err error) error {
+	_, name, _ := strings.Cut(alias, "@")
+	if ascii, perr := mail.ParseDomain(name); perr == nil {
+		name = ascii
+	}
+	for d, derr := range c.Domains(ctx) {
+		if derr == nil && d.Name == name {
+			return hint(err, fault.NotFound, "A target is the address of an account or of another alias here.")
+		}
+	}
+	return hint(err, fault.NotFound, "An alias needs its domain: \"postrider domain add %s\" makes it.", plain(name))
 }
 
 func (a *app) aliasListCommand() *cobra.Command {
