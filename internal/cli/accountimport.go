@@ -29,7 +29,8 @@ next login. Lines that can't be used are reported and left out; the exit code is
 Importing a file again is safe.`,
 		Example: `  postrider account import users.passwd --domain example.org --create-domains
   postrider account import accounts.csv --update`,
-		Args: args(1, 1, "a file, or -"),
+		Args:              args(1, 1, "a file, or -"),
+		ValidArgsFunction: completeFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Format = directory.Format(format)
 			switch o.Format {

@@ -19,9 +19,10 @@ func (a *app) initCommand() *cobra.Command {
 		Short: "Write a commented configuration and make the data folder",
 		Long: `Write DIR/postrider.toml, with every setting explained, and make the data folder
 beside it, which only its owner can enter. What is there is not overwritten.`,
-		Example: "  postrider init /srv/mail\n  postrider init --hostname mail.example.org .",
-		GroupID: groupServer,
-		Args:    args(1, 1, "a folder"),
+		Example:           "  postrider init /srv/mail\n  postrider init --hostname mail.example.org .",
+		GroupID:           groupServer,
+		Args:              args(1, 1, "a folder"),
+		ValidArgsFunction: completeFolder,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.init(args[0], hostname)
 		},

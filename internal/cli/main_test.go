@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,6 +107,25 @@ func TestListsOfJSONHaveTheFlag(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestTheShellOffersFilesOnlyWhereTheyAreTaken(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want cobra.ShellCompDirective
+	}{
+		{[]string{"account", "import", ""}, cobra.ShellCompDirectiveDefault},
+		{[]string{"init", ""}, cobra.ShellCompDirectiveFilterDirs},
+		{[]string{"man", ""}, cobra.ShellCompDirectiveFilterDirs},
+		{[]string{"init", "dir", ""}, cobra.ShellCompDirectiveNoFileComp},
+		{[]string{"account", "add", ""}, cobra.ShellCompDirectiveNoFileComp},
+		{[]string{"serve", ""}, cobra.ShellCompDirectiveNoFileComp},
+	} {
+		_, got, _ := run("", append([]string{cobra.ShellCompNoDescRequestCmd}, test.args...)...)
+		if want := fmt.Sprintf(":%d\n", test.want); !strings.HasSuffix(got, want) {
+			t.Errorf("%q: got %q, want it to end with %q", test.args, got, want)
+		}
+	}
 }
 
 func TestTextFromOutsideCannotCommandATerminal(t *testing.T) {

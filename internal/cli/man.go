@@ -10,11 +10,12 @@ import (
 
 func (a *app) manCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "man DIR",
-		Short:   "Write the manual pages into a folder",
-		Example: "  postrider man /usr/local/share/man/man1",
-		GroupID: groupCare,
-		Args:    args(1, 1, "a folder"),
+		Use:               "man DIR",
+		Short:             "Write the manual pages into a folder",
+		Example:           "  postrider man /usr/local/share/man/man1",
+		GroupID:           groupCare,
+		Args:              args(1, 1, "a folder"),
+		ValidArgsFunction: completeFolder,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return err

@@ -57,7 +57,34 @@ func newRoot(a *app) *cobra.Command {
 		a.domainCommand(), a.accountCommand(), a.aliasCommand(), a.mailboxCommand(),
 		a.configCommand(), a.storeCommand(), a.versionCommand(), a.manCommand(),
 	)
+	completeNoFiles(root)
 	return root
+}
+
+// completeNoFiles keeps the shell from offering file names where a command takes
+// an address or nothing.
+func completeNoFiles(c *cobra.Command) {
+	if c.ValidArgsFunction == nil {
+		c.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	for _, below := range c.Commands() {
+		completeNoFiles(below)
+	}
+}
+
+// Completions of commands that take one file, or one folder.
+var (
+	completeFile   = completeOne(cobra.ShellCompDirectiveDefault)
+	completeFolder = completeOne(cobra.ShellCompDirectiveFilterDirs)
+)
+
+func completeOne(kind cobra.ShellCompDirective) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return nil, kind
+	}
 }
 
 // The groups of commands in the help.
