@@ -30,10 +30,14 @@ var dialogues = []struct {
 	{name: "teach telnet", teach: true, send: "\xff\xfd\x01ecko\b\bho a\r\x00echo b\r\n", want: "\xff\xfc\x01a\r\nb\r\n"},
 	{name: "teach too long", teach: true, send: strings.Repeat("x", 2049) + "\necho b\n", want: "flawed 1\r\nb\r\n"},
 	{name: "content", send: "data\r\n..a\r\nb\r\n.\r\necho c\r\n", want: "go on\r\ngot 7 <nil>\r\nc\r\n", data: []string{".a\r\nb\r\n"}},
-	{name: "content on a teach listener is exact", teach: true, send: "data\r\na\b\x7f\xff\xfd\x01\r\n.\r\necho c\x7fd\r\n",
-		want: "go on\r\ngot 8 <nil>\r\nd\r\n", data: []string{"a\b\x7f\xff\xfd\x01\r\n"}},
-	{name: "octets on a teach listener are exact", teach: true, send: "octets 5\r\n\xff\b\n\x00\xffecho c\n",
-		want: "go on\r\ngot 5 <nil>\r\nc\r\n", data: []string{"\xff\b\n\x00\xff"}},
+	{
+		name: "content on a teach listener is exact", teach: true, send: "data\r\na\b\x7f\xff\xfd\x01\r\n.\r\necho c\x7fd\r\n",
+		want: "go on\r\ngot 8 <nil>\r\nd\r\n", data: []string{"a\b\x7f\xff\xfd\x01\r\n"},
+	},
+	{
+		name: "octets on a teach listener are exact", teach: true, send: "octets 5\r\n\xff\b\n\x00\xffecho c\n",
+		want: "go on\r\ngot 5 <nil>\r\nc\r\n", data: []string{"\xff\b\n\x00\xff"},
+	},
 	{name: "bare LF in content", send: "data\r\na\nb\r\n.\r\necho c\r\n", want: fmt.Sprintf("go on\r\ngot 5 %v\r\nc\r\n", wire.ErrBareLF)},
 	{name: "sink fails", send: "full\r\na\r\nb\r\n.\r\necho c\r\n", want: fmt.Sprintf("go on\r\ngot 0 %v\r\nc\r\n", errDisk)},
 	{name: "no sink", send: "nosink\r\na\r\n.\r\necho c\r\n", want: "go on\r\ngot 3 <nil>\r\nc\r\n"},

@@ -29,7 +29,6 @@ type fake struct {
 	sink  bytes.Buffer
 	mode  session.Mode
 	wait  time.Duration
-	block chan struct{}
 }
 
 // record is what the sessions of a test have seen, in order.
@@ -253,7 +252,8 @@ type pipeConn struct {
 }
 
 func (p *pipeConn) RemoteAddr() net.Addr { return p.remote }
-func (p *pipeConn) LocalAddr() net.Addr  { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 25} }
+func (p *pipeConn) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 25} }
+
 func (p *pipeConn) Write(b []byte) (int, error) {
 	p.writes.Add(1)
 	return p.Conn.Write(b)

@@ -29,10 +29,14 @@ func trusting() Listener {
 }
 
 func TestProxyHeaderNamesThePeer(t *testing.T) {
-	four := proxyproto.Header{Command: proxyproto.PROXY, TransportProtocol: proxyproto.TCPv4,
-		SourceAddr: tcp("198.51.100.7", 4000), DestinationAddr: tcp("203.0.113.1", 25)}
-	mapped := proxyproto.Header{Command: proxyproto.PROXY, TransportProtocol: proxyproto.TCPv6,
-		SourceAddr: tcp("::ffff:198.51.100.7", 4000), DestinationAddr: tcp("2001:db8::2", 25)}
+	four := proxyproto.Header{
+		Command: proxyproto.PROXY, TransportProtocol: proxyproto.TCPv4,
+		SourceAddr: tcp("198.51.100.7", 4000), DestinationAddr: tcp("203.0.113.1", 25),
+	}
+	mapped := proxyproto.Header{
+		Command: proxyproto.PROXY, TransportProtocol: proxyproto.TCPv6,
+		SourceAddr: tcp("::ffff:198.51.100.7", 4000), DestinationAddr: tcp("2001:db8::2", 25),
+	}
 	local := proxyproto.Header{Command: proxyproto.LOCAL}
 	for _, tt := range []struct{ name, header, remote, local string }{
 		{"v1 IPv4", "PROXY TCP4 198.51.100.7 203.0.113.1 4000 25\r\n", "198.51.100.7:4000", "203.0.113.1:25"},
@@ -67,9 +71,11 @@ func TestTrustedProxyMustSendAHeader(t *testing.T) {
 		{"bad", "PROXY TCP4 1 2 3 4\r\n"},
 		{"endless", "PROXY " + strings.Repeat("x", 2000)},
 		{"v2 cut", string(proxyproto.SIGV2) + "\x21\x11\x00\x01x"},
-		{"udp", v2(t, proxyproto.Header{Command: proxyproto.PROXY, TransportProtocol: proxyproto.UDPv4,
+		{"udp", v2(t, proxyproto.Header{
+			Command: proxyproto.PROXY, TransportProtocol: proxyproto.UDPv4,
 			SourceAddr:      &net.UDPAddr{IP: net.IPv4(198, 51, 100, 7), Port: 1},
-			DestinationAddr: &net.UDPAddr{IP: net.IPv4(198, 51, 100, 8), Port: 2}})},
+			DestinationAddr: &net.UDPAddr{IP: net.IPv4(198, 51, 100, 8), Port: 2},
+		})},
 		{"silence", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

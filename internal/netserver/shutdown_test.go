@@ -69,7 +69,7 @@ func TestShutdownCutsAfterGrace(t *testing.T) {
 				if ctx := w.rec.lastConn().Context; ctx.Err() != nil {
 					t.Error("the session's context ended within the grace time")
 				}
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				synctest.Wait()
 				if err := <-result; err == nil {
 					t.Error("got nil, want an error that says what was cut")

@@ -78,8 +78,10 @@ func (s *server) unknown(verb, line []byte) session.Step {
 		return s.wrong(&replyHeaderHint.Reply)
 	case s.teach():
 		if name := s.table.nearest(verb); name != "" {
-			return s.wrong(&Reply{Code: 500, Enhanced: "5.2",
-				Text: "Command not recognized; did you mean " + name + "? HELP lists the commands"})
+			return s.wrong(&Reply{
+				Code: 500, Enhanced: "5.2",
+				Text: "Command not recognized; did you mean " + name + "? HELP lists the commands",
+			})
 		}
 	}
 	return s.wrong(&replyUnknown.Reply)

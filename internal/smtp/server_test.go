@@ -15,11 +15,6 @@ const (
 	envelope = "MAIL FROM:<bob@example.org>\r\nRCPT TO:<alice@example.test>\r\n"
 )
 
-const (
-	okEhlo     = "250"
-	okEnvelope = "250 2.1.0, 250 2.1.5"
-)
-
 // scripts are what a client sends and the codes of the answers.
 var scripts = []struct {
 	name  string
@@ -28,44 +23,72 @@ var scripts = []struct {
 	want  string
 	kept  int // messages
 }{
-	{name: "a whole session", in: ehlo + envelope + "DATA\r\nSubject: hi\r\n\r\nhello\r\n.\r\nQUIT\r\n",
-		want: "250, 250 2.1.0, 250 2.1.5, 354, 250 2.0.0, 221 2.0.0", kept: 1},
-	{name: "two messages", in: ehlo + envelope + "DATA\r\n.\r\n" + envelope + "DATA\r\n.\r\n",
-		want: "250, 250 2.1.0, 250 2.1.5, 354, 250 2.0.0, 250 2.1.0, 250 2.1.5, 354, 250 2.0.0", kept: 2},
-	{name: "HELO in lower case", in: "helo c\r\nmail from: <b@example.org>\r\nrcpt to: alice@example.test\r\ndata\r\n.\r\n",
-		want: "250, 250 2.1.0, 250 2.1.5, 354, 250 2.0.0", kept: 1},
-	{name: "by hand, without HELO", teach: true, in: "mail from:bob@example.org\nrcpt to:alice@example.test\r\ndata\r\n.\r\n",
-		want: "250 2.1.0, 250 2.1.5, 354, 250 2.0.0", kept: 1},
+	{
+		name: "a whole session", in: ehlo + envelope + "DATA\r\nSubject: hi\r\n\r\nhello\r\n.\r\nQUIT\r\n",
+		want: "250, 250 2.1.0, 250 2.1.5, 354, 250 2.0.0, 221 2.0.0", kept: 1,
+	},
+	{
+		name: "two messages", in: ehlo + envelope + "DATA\r\n.\r\n" + envelope + "DATA\r\n.\r\n",
+		want: "250, 250 2.1.0, 250 2.1.5, 354, 250 2.0.0, 250 2.1.0, 250 2.1.5, 354, 250 2.0.0", kept: 2,
+	},
+	{
+		name: "HELO in lower case", in: "helo c\r\nmail from: <b@example.org>\r\nrcpt to: alice@example.test\r\ndata\r\n.\r\n",
+		want: "250, 250 2.1.0, 250 2.1.5, 354, 250 2.0.0", kept: 1,
+	},
+	{
+		name: "by hand, without HELO", teach: true, in: "mail from:bob@example.org\nrcpt to:alice@example.test\r\ndata\r\n.\r\n",
+		want: "250 2.1.0, 250 2.1.5, 354, 250 2.0.0", kept: 1,
+	},
 	{name: "without HELO on a strict listener", in: envelope + "DATA\r\n", want: "503 5.5.1, 503 5.5.1, 503 5.5.1"},
-	{name: "null reverse-path", in: ehlo + "MAIL FROM:<>\r\nRCPT TO:<Postmaster>\r\nDATA\r\n.\r\n",
-		want: "250, 250 2.1.0, 250 2.1.5, 354, 250 2.0.0", kept: 1},
+	{
+		name: "null reverse-path", in: ehlo + "MAIL FROM:<>\r\nRCPT TO:<Postmaster>\r\nDATA\r\n.\r\n",
+		want: "250, 250 2.1.0, 250 2.1.5, 354, 250 2.0.0", kept: 1,
+	},
 	{name: "EHLO drops the transaction", in: ehlo + envelope + ehlo + "DATA\r\n", want: "250, 250 2.1.0, 250 2.1.5, 250, 503 5.5.1"},
 	{name: "RSET drops the transaction", in: ehlo + envelope + "RSET\r\nDATA\r\n", want: "250, 250 2.1.0, 250 2.1.5, 250 2.0.0, 503 5.5.1"},
-	{name: "a refused EHLO changes nothing", in: ehlo + envelope + "EHLO <x>\r\nDATA\r\n.\r\n",
-		want: "250, 250 2.1.0, 250 2.1.5, 501 5.5.4, 354, 250 2.0.0", kept: 1},
-	{name: "nested MAIL", in: ehlo + envelope + "MAIL FROM:<x@example.org>\r\nDATA\r\n.\r\n",
-		want: "250, 250 2.1.0, 250 2.1.5, 503 5.5.1, 354, 250 2.0.0", kept: 1},
-	{name: "one known and one unknown recipient", in: ehlo + envelope + "RCPT TO:<unknown@example.test>\r\nDATA\r\n.\r\n",
-		want: "250, 250 2.1.0, 250 2.1.5, 550 5.1.1, 354, 250 2.0.0", kept: 1},
-	{name: "recipients' verdicts", in: ehlo + "MAIL FROM:<>\r\nRCPT TO:<full@example.test>\r\nRCPT TO:<a@example.com>\r\nRCPT TO:<own@example.test>\r\n",
-		want: "250, 250 2.1.0, 452 4.2.2, 550 5.7.1, 550 5.7.1"},
+	{
+		name: "a refused EHLO changes nothing", in: ehlo + envelope + "EHLO <x>\r\nDATA\r\n.\r\n",
+		want: "250, 250 2.1.0, 250 2.1.5, 501 5.5.4, 354, 250 2.0.0", kept: 1,
+	},
+	{
+		name: "nested MAIL", in: ehlo + envelope + "MAIL FROM:<x@example.org>\r\nDATA\r\n.\r\n",
+		want: "250, 250 2.1.0, 250 2.1.5, 503 5.5.1, 354, 250 2.0.0", kept: 1,
+	},
+	{
+		name: "one known and one unknown recipient", in: ehlo + envelope + "RCPT TO:<unknown@example.test>\r\nDATA\r\n.\r\n",
+		want: "250, 250 2.1.0, 250 2.1.5, 550 5.1.1, 354, 250 2.0.0", kept: 1,
+	},
+	{
+		name: "recipients' verdicts", in: ehlo + "MAIL FROM:<>\r\nRCPT TO:<full@example.test>\r\nRCPT TO:<a@example.com>\r\nRCPT TO:<own@example.test>\r\n",
+		want: "250, 250 2.1.0, 452 4.2.2, 550 5.7.1, 550 5.7.1",
+	},
 	{name: "a backend that says 421", in: ehlo + "MAIL FROM:<>\r\nRCPT TO:<go@example.test>\r\nNOOP\r\n", want: "250, 250 2.1.0, 421 4.7.0"},
 	{name: "DATA without a recipient tried", in: ehlo + "MAIL FROM:<>\r\nDATA\r\n", want: "250, 250 2.1.0, 503 5.5.1"},
-	{name: "all recipients refused, pipelined", in: ehlo + "MAIL FROM:<>\r\nRCPT TO:<unknown@example.test>\r\nDATA\r\nRSET\r\nNOOP\r\n",
-		want: "250, 250 2.1.0, 550 5.1.1, 554 5.5.1, 250 2.0.0, 250 2.0.0"},
-	{name: "no second message after the first", in: ehlo + envelope + "DATA\r\n.\r\nDATA\r\n",
-		want: "250, 250 2.1.0, 250 2.1.5, 354, 250 2.0.0, 503 5.5.1", kept: 1},
+	{
+		name: "all recipients refused, pipelined", in: ehlo + "MAIL FROM:<>\r\nRCPT TO:<unknown@example.test>\r\nDATA\r\nRSET\r\nNOOP\r\n",
+		want: "250, 250 2.1.0, 550 5.1.1, 554 5.5.1, 250 2.0.0, 250 2.0.0",
+	},
+	{
+		name: "no second message after the first", in: ehlo + envelope + "DATA\r\n.\r\nDATA\r\n",
+		want: "250, 250 2.1.0, 250 2.1.5, 354, 250 2.0.0, 503 5.5.1", kept: 1,
+	},
 	{name: "after QUIT nothing is read", in: "QUIT\r\nNOOP\r\n", want: "221 2.0.0"},
 	{name: "trailing white space", in: "EHLO c.example \t\r\nNOOP   \r\n", want: "250, 250 2.0.0"},
-	{name: "obsolete and absent commands", in: ehlo + "SEND FROM:<a@b>\r\nSOML FROM:<a@b>\r\nSAML FROM:<a@b>\r\nTURN\r\nSTARTTLS\r\nAUTH PLAIN AGEAYg==\r\n",
-		want: "250, 502 5.5.1, 502 5.5.1, 502 5.5.1, 502 5.5.1, 502 5.5.1, 502 5.5.1"},
+	{
+		name: "obsolete and absent commands", in: ehlo + "SEND FROM:<a@b>\r\nSOML FROM:<a@b>\r\nSAML FROM:<a@b>\r\nTURN\r\nSTARTTLS\r\nAUTH PLAIN AGEAYg==\r\n",
+		want: "250, 502 5.5.1, 502 5.5.1, 502 5.5.1, 502 5.5.1, 502 5.5.1, 502 5.5.1",
+	},
 
 	// Names of hosts.
 	{name: "HELO without a name", in: "HELO\r\nEHLO \r\n", want: "501 5.5.4, 501 5.5.4"},
-	{name: "malformed but harmless names", in: "HELO my_pc\r\nHELO [::1]\r\nHELO host..x\r\nHELO -x-\r\nHELO [192.0.2.1]\r\nHELO a b\r\n",
-		want: "250, 250, 250, 250, 250, 250"},
-	{name: "harmful names", in: "HELO (x)\r\nHELO a;b\r\nHELO \"x\"\r\nHELO x@y\r\nHELO " + strings.Repeat("a", 256) + "\r\n",
-		want: "501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4"},
+	{
+		name: "malformed but harmless names", in: "HELO my_pc\r\nHELO [::1]\r\nHELO host..x\r\nHELO -x-\r\nHELO [192.0.2.1]\r\nHELO a b\r\n",
+		want: "250, 250, 250, 250, 250, 250",
+	},
+	{
+		name: "harmful names", in: "HELO (x)\r\nHELO a;b\r\nHELO \"x\"\r\nHELO x@y\r\nHELO " + strings.Repeat("a", 256) + "\r\n",
+		want: "501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4",
+	},
 	{name: "controls in names", in: "HELO a\x01b\r\nHELO a\x00\r\nEHLO \xff\r\nEHLO \u00fc\r\n", want: "500 5.5.2, 500 5.5.2, 500 5.5.2, 500 5.5.2"},
 
 	// Lines.
@@ -85,30 +108,50 @@ var scripts = []struct {
 
 	// Paths and parameters.
 	{name: "source route", in: ehlo + "MAIL FROM:<@a.example,@b.example:c@example.org>\r\nRCPT TO:<@x:alice@example.test>\r\n", want: "250, 250 2.1.0, 250 2.1.5"},
-	{name: "bad senders", in: ehlo + "MAIL FROM:\r\nMAIL FROM:<Postmaster>\r\nMAIL FROM:<a@>\r\nMAIL FROM:<a@b\r\nMAIL FROM:<a b@c>\r\nMAIL FROM <a@b>\r\nMAIL\r\nMAIL TO:<a@b>\r\n",
-		want: "250, 501 5.1.7, 501 5.1.7, 501 5.1.7, 501 5.1.7, 501 5.1.7, 501 5.5.4, 501 5.5.4, 501 5.5.4"},
-	{name: "bad recipients", in: ehlo + "MAIL FROM:<>\r\nRCPT TO:<>\r\nRCPT TO:<;for i in 0 1;do echo;done>\r\nRCPT TO:<\"a@b>\r\nRCPT TO:a\r\n",
-		want: "250, 250 2.1.0, 501 5.1.3, 501 5.1.3, 501 5.1.3, 501 5.1.3"},
-	{name: "local part of 64 and 65 octets", in: ehlo + "MAIL FROM:<>\r\nRCPT TO:<" + strings.Repeat("a", 64) + "@example.test>\r\nRCPT TO:<" + strings.Repeat("a", 65) + "@example.test>\r\n",
-		want: "250, 250 2.1.0, 250 2.1.5, 501 5.1.3"},
+	{
+		name: "bad senders", in: ehlo + "MAIL FROM:\r\nMAIL FROM:<Postmaster>\r\nMAIL FROM:<a@>\r\nMAIL FROM:<a@b\r\nMAIL FROM:<a b@c>\r\nMAIL FROM <a@b>\r\nMAIL\r\nMAIL TO:<a@b>\r\n",
+		want: "250, 501 5.1.7, 501 5.1.7, 501 5.1.7, 501 5.1.7, 501 5.1.7, 501 5.5.4, 501 5.5.4, 501 5.5.4",
+	},
+	{
+		name: "bad recipients", in: ehlo + "MAIL FROM:<>\r\nRCPT TO:<>\r\nRCPT TO:<;for i in 0 1;do echo;done>\r\nRCPT TO:<\"a@b>\r\nRCPT TO:a\r\n",
+		want: "250, 250 2.1.0, 501 5.1.3, 501 5.1.3, 501 5.1.3, 501 5.1.3",
+	},
+	{
+		name: "local part of 64 and 65 octets", in: ehlo + "MAIL FROM:<>\r\nRCPT TO:<" + strings.Repeat("a", 64) + "@example.test>\r\nRCPT TO:<" + strings.Repeat("a", 65) + "@example.test>\r\n",
+		want: "250, 250 2.1.0, 250 2.1.5, 501 5.1.3",
+	},
 	{name: "MAIL's parameters", in: ehlo + "MAIL FROM:<a@b> size=100 BODY=8bitmime RET=hdrs ENVID=x+2By SMTPUTF8\r\n", want: "250, 250 2.1.0"},
-	{name: "bad parameters", in: ehlo + "MAIL FROM:<a@b> SIZE=\r\nMAIL FROM:<a@b> SIZE=-1\r\nMAIL FROM:<a@b> SIZE\r\nMAIL FROM:<a@b> SIZE=1=2\r\nMAIL FROM:<a@b> BODY=9BIT\r\n" +
-		"MAIL FROM:<a@b> SMTPUTF8=1\r\nMAIL FROM:<a@b> RET=ALL\r\nMAIL FROM:<a@b> ENVID=+2b\r\nMAIL FROM:<a@b> ENVID=+00\r\nMAIL FROM:<a@b>SIZE=1\r\n",
-		want: "250, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.1.7"},
-	{name: "repeated and unknown parameters", in: ehlo + "MAIL FROM:<a@b> SIZE=1 SIZE=1\r\nMAIL FROM:<a@b> AUTH=<>\r\nMAIL FROM:<a@b> NOTIFY=NEVER\r\nMAIL FROM:<a@b> BODY=BINARYMIME\r\n",
-		want: "250, 501 5.5.4, 555 5.5.4, 555 5.5.4, 555 5.6.1"},
-	{name: "RCPT's parameters", in: ehlo + "MAIL FROM:<a@b>\r\nRCPT TO:<alice@example.test> NOTIFY=success,DELAY ORCPT=rfc822;Alice+40example.test\r\n",
-		want: "250, 250 2.1.0, 250 2.1.5"},
-	{name: "bad parameters of RCPT", in: ehlo + "MAIL FROM:<a@b>\r\nRCPT TO:<alice@example.test> NOTIFY=NEVER,DELAY\r\nRCPT TO:<alice@example.test> NOTIFY=\r\n" +
-		"RCPT TO:<alice@example.test> NOTIFY=SUCCESS,\r\nRCPT TO:<alice@example.test> ORCPT=alice\r\nRCPT TO:<alice@example.test> ORCPT=rfc822;a+0A\r\n" +
-		"RCPT TO:<alice@example.test> NOTIFY=NEVER NOTIFY=NEVER\r\nRCPT TO:<alice@example.test> SIZE=1\r\nDATA\r\n",
-		want: "250, 250 2.1.0, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 555 5.5.4, 554 5.5.1"},
-	{name: "SIZE too large", in: ehlo + "MAIL FROM:<a@b> SIZE=52428800\r\nRSET\r\nMAIL FROM:<a@b> SIZE=52428801\r\nMAIL FROM:<a@b> SIZE=1" + strings.Repeat("0", 30) + "\r\n",
-		want: "250, 250 2.1.0, 250 2.0.0, 552 5.3.4, 552 5.3.4"},
-	{name: "UTF-8 without SMTPUTF8", in: ehlo + "MAIL FROM:<\u00fc@example.org>\r\nMAIL FROM:<a@\u00fc.example>\r\nMAIL FROM:<>\r\nRCPT TO:<\u00fc@example.test>\r\n",
-		want: "250, 553 5.6.7, 553 5.6.7, 250 2.1.0, 553 5.6.7"},
-	{name: "UTF-8 with SMTPUTF8", in: ehlo + "MAIL FROM:<\u00fc@\u00fc.example> SMTPUTF8\r\nRCPT TO:<\u00fc@example.test> ORCPT=utf-8;\u00fc@example.test\r\nRCPT TO:<\xff@example.test>\r\n",
-		want: "250, 250 2.1.0, 250 2.1.5, 501 5.5.2"},
+	{
+		name: "bad parameters", in: ehlo + "MAIL FROM:<a@b> SIZE=\r\nMAIL FROM:<a@b> SIZE=-1\r\nMAIL FROM:<a@b> SIZE\r\nMAIL FROM:<a@b> SIZE=1=2\r\nMAIL FROM:<a@b> BODY=9BIT\r\n" +
+			"MAIL FROM:<a@b> SMTPUTF8=1\r\nMAIL FROM:<a@b> RET=ALL\r\nMAIL FROM:<a@b> ENVID=+2b\r\nMAIL FROM:<a@b> ENVID=+00\r\nMAIL FROM:<a@b>SIZE=1\r\n",
+		want: "250, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.1.7",
+	},
+	{
+		name: "repeated and unknown parameters", in: ehlo + "MAIL FROM:<a@b> SIZE=1 SIZE=1\r\nMAIL FROM:<a@b> AUTH=<>\r\nMAIL FROM:<a@b> NOTIFY=NEVER\r\nMAIL FROM:<a@b> BODY=BINARYMIME\r\n",
+		want: "250, 501 5.5.4, 555 5.5.4, 555 5.5.4, 555 5.6.1",
+	},
+	{
+		name: "RCPT's parameters", in: ehlo + "MAIL FROM:<a@b>\r\nRCPT TO:<alice@example.test> NOTIFY=success,DELAY ORCPT=rfc822;Alice+40example.test\r\n",
+		want: "250, 250 2.1.0, 250 2.1.5",
+	},
+	{
+		name: "bad parameters of RCPT", in: ehlo + "MAIL FROM:<a@b>\r\nRCPT TO:<alice@example.test> NOTIFY=NEVER,DELAY\r\nRCPT TO:<alice@example.test> NOTIFY=\r\n" +
+			"RCPT TO:<alice@example.test> NOTIFY=SUCCESS,\r\nRCPT TO:<alice@example.test> ORCPT=alice\r\nRCPT TO:<alice@example.test> ORCPT=rfc822;a+0A\r\n" +
+			"RCPT TO:<alice@example.test> NOTIFY=NEVER NOTIFY=NEVER\r\nRCPT TO:<alice@example.test> SIZE=1\r\nDATA\r\n",
+		want: "250, 250 2.1.0, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 501 5.5.4, 555 5.5.4, 554 5.5.1",
+	},
+	{
+		name: "SIZE too large", in: ehlo + "MAIL FROM:<a@b> SIZE=52428800\r\nRSET\r\nMAIL FROM:<a@b> SIZE=52428801\r\nMAIL FROM:<a@b> SIZE=1" + strings.Repeat("0", 30) + "\r\n",
+		want: "250, 250 2.1.0, 250 2.0.0, 552 5.3.4, 552 5.3.4",
+	},
+	{
+		name: "UTF-8 without SMTPUTF8", in: ehlo + "MAIL FROM:<\u00fc@example.org>\r\nMAIL FROM:<a@\u00fc.example>\r\nMAIL FROM:<>\r\nRCPT TO:<\u00fc@example.test>\r\n",
+		want: "250, 553 5.6.7, 553 5.6.7, 250 2.1.0, 553 5.6.7",
+	},
+	{
+		name: "UTF-8 with SMTPUTF8", in: ehlo + "MAIL FROM:<\u00fc@\u00fc.example> SMTPUTF8\r\nRCPT TO:<\u00fc@example.test> ORCPT=utf-8;\u00fc@example.test\r\nRCPT TO:<\xff@example.test>\r\n",
+		want: "250, 250 2.1.0, 250 2.1.5, 501 5.5.2",
+	},
 
 	// VRFY, EXPN.
 	{name: "VRFY on a strict listener", in: "VRFY alice\r\nEXPN staff\r\nVRFY\r\n", want: "252 2.0.0, 252 2.0.0, 501 5.5.4"},
@@ -117,12 +160,18 @@ var scripts = []struct {
 	// Data.
 	{name: "bare LF in data", in: ehlo + envelope + "DATA\r\na\nb\r\n.\r\nNOOP\r\n", want: "250, 250 2.1.0, 250 2.1.5, 354, 550 5.6.0, 250 2.0.0"},
 	{name: "bare CR in data", in: ehlo + envelope + "DATA\r\na\rb\r\n.\r\nNOOP\r\n", want: "250, 250 2.1.0, 250 2.1.5, 354, 550 5.6.0, 250 2.0.0"},
-	{name: "DATA from a client that has only LF", teach: true, in: "HELO c\n" + strings.ReplaceAll(envelope, "\r", "") + "DATA\nNOOP\n",
-		want: "250, 250 2.1.0, 250 2.1.5, 554 5.5.2, 250 2.0.0"},
-	{name: "DATA from a client that has CR NUL", teach: true, in: "HELO c\r\x00" + strings.ReplaceAll(envelope, "\n", "\x00") + "DATA\r\x00NOOP\r\x00",
-		want: "250, 250 2.1.0, 250 2.1.5, 554 5.5.2, 250 2.0.0"},
-	{name: "DATA from a client that has CR CR LF", teach: true, in: "HELO c\r\r\n" + strings.ReplaceAll(envelope, "\r", "\r\r") + "DATA\r\r\nNOOP\r\r\n",
-		want: "250, 250 2.1.0, 250 2.1.5, 554 5.5.2, 250 2.0.0"},
+	{
+		name: "DATA from a client that has only LF", teach: true, in: "HELO c\n" + strings.ReplaceAll(envelope, "\r", "") + "DATA\nNOOP\n",
+		want: "250, 250 2.1.0, 250 2.1.5, 554 5.5.2, 250 2.0.0",
+	},
+	{
+		name: "DATA from a client that has CR NUL", teach: true, in: "HELO c\r\x00" + strings.ReplaceAll(envelope, "\n", "\x00") + "DATA\r\x00NOOP\r\x00",
+		want: "250, 250 2.1.0, 250 2.1.5, 554 5.5.2, 250 2.0.0",
+	},
+	{
+		name: "DATA from a client that has CR CR LF", teach: true, in: "HELO c\r\r\n" + strings.ReplaceAll(envelope, "\r", "\r\r") + "DATA\r\r\nNOOP\r\r\n",
+		want: "250, 250 2.1.0, 250 2.1.5, 554 5.5.2, 250 2.0.0",
+	},
 
 	// BDAT.
 	{name: "one chunk", in: ehlo + envelope + "BDAT 5 LAST\r\na\r\n\r\nNOOP\r\n", want: "250, 250 2.1.0, 250 2.1.5, 250 2.0.0, 250 2.0.0", kept: 1},
@@ -134,16 +183,24 @@ var scripts = []struct {
 	{name: "CR at the end of chunks", in: ehlo + envelope + "BDAT 3 LAST\r\nab\rNOOP\r\n", want: "250, 250 2.1.0, 250 2.1.5, 550 5.6.0, 250 2.0.0"},
 	{name: "bare CR between chunks", in: ehlo + envelope + "BDAT 3\r\nab\rBDAT 1 LAST\r\ncNOOP\r\n", want: "250, 250 2.1.0, 250 2.1.5, 250 2.0.0, 550 5.6.0, 250 2.0.0"},
 	{name: "BDAT without a recipient tried", in: ehlo + "MAIL FROM:<>\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", want: "250, 250 2.1.0, 503 5.5.1, 250 2.0.0"},
-	{name: "BDAT after failed recipients", in: ehlo + "MAIL FROM:<>\r\nRCPT TO:<unknown@example.test>\r\nBDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\n" + envelope,
-		want: "250, 250 2.1.0, 550 5.1.1, 554 5.5.1, 503 5.5.1, 250 2.1.0, 250 2.1.5"},
+	{
+		name: "BDAT after failed recipients", in: ehlo + "MAIL FROM:<>\r\nRCPT TO:<unknown@example.test>\r\nBDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\n" + envelope,
+		want: "250, 250 2.1.0, 550 5.1.1, 554 5.5.1, 503 5.5.1, 250 2.1.0, 250 2.1.5",
+	},
 	{name: "BDAT without MAIL", in: "BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", want: "503 5.5.1, 250 2.0.0"},
 	{name: "BDAT after LAST", in: ehlo + envelope + "BDAT 0 LAST\r\nBDAT 6\r\nQUIT\r\nNOOP\r\n", want: "250, 250 2.1.0, 250 2.1.5, 250 2.0.0, 503 5.5.1, 250 2.0.0", kept: 1},
-	{name: "RSET between chunks", in: ehlo + envelope + "BDAT 1\r\nxRSET\r\n" + envelope + "BDAT 0 LAST\r\n",
-		want: "250, 250 2.1.0, 250 2.1.5, 250 2.0.0, 250 2.0.0, 250 2.1.0, 250 2.1.5, 250 2.0.0", kept: 1},
-	{name: "other commands between chunks", in: ehlo + envelope + "BDAT 1\r\nxRCPT TO:<a@example.test>\r\nMAIL FROM:<>\r\nDATA\r\nNOOP\r\nBDAT 0 LAST\r\n",
-		want: "250, 250 2.1.0, 250 2.1.5, 250 2.0.0, 503 5.5.1, 503 5.5.1, 503 5.5.1, 250 2.0.0, 250 2.0.0", kept: 1},
-	{name: "BDAT with an unknown word", in: ehlo + envelope + "BDAT 6 FIRST\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nMAIL FROM:<>\r\n",
-		want: "250, 250 2.1.0, 250 2.1.5, 501 5.5.4, 503 5.5.1, 250 2.1.0"},
+	{
+		name: "RSET between chunks", in: ehlo + envelope + "BDAT 1\r\nxRSET\r\n" + envelope + "BDAT 0 LAST\r\n",
+		want: "250, 250 2.1.0, 250 2.1.5, 250 2.0.0, 250 2.0.0, 250 2.1.0, 250 2.1.5, 250 2.0.0", kept: 1,
+	},
+	{
+		name: "other commands between chunks", in: ehlo + envelope + "BDAT 1\r\nxRCPT TO:<a@example.test>\r\nMAIL FROM:<>\r\nDATA\r\nNOOP\r\nBDAT 0 LAST\r\n",
+		want: "250, 250 2.1.0, 250 2.1.5, 250 2.0.0, 503 5.5.1, 503 5.5.1, 503 5.5.1, 250 2.0.0, 250 2.0.0", kept: 1,
+	},
+	{
+		name: "BDAT with an unknown word", in: ehlo + envelope + "BDAT 6 FIRST\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nMAIL FROM:<>\r\n",
+		want: "250, 250 2.1.0, 250 2.1.5, 501 5.5.4, 503 5.5.1, 250 2.1.0",
+	},
 	{name: "BDAT negative", in: ehlo + envelope + "BDAT -5\r\nQUIT\r\n", want: "250, 250 2.1.0, 250 2.1.5, 501 5.5.4, 421 4.5.2"},
 	{name: "BDAT not a number", in: ehlo + envelope + "BDAT ten LAST\r\nQUIT\r\n", want: "250, 250 2.1.0, 250 2.1.5, 501 5.5.4, 421 4.5.2"},
 	{name: "BDAT 2^63", in: ehlo + envelope + "BDAT 9223372036854775808\r\nQUIT\r\n", want: "250, 250 2.1.0, 250 2.1.5, 552 5.3.4, 421 4.5.2"},
@@ -288,8 +345,11 @@ func TestFailuresOfTheBackend(t *testing.T) {
 			"write":           {fakeBackend{write: err}, "DATA\r\nx\r\n.\r\nNOOP\r\n", "354, " + want + ", 250 2.0.0"},
 			"commit":          {fakeBackend{commit: err}, "DATA\r\nx\r\n.\r\nNOOP\r\n", "354, " + want + ", 250 2.0.0"},
 			"content of BDAT": {fakeBackend{content: err}, "BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", want + ", 250 2.0.0"},
-			"write of a chunk": {fakeBackend{write: err}, "BDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n",
-				want + ", 503 5.5.1, 250 2.0.0"},
+			"write of a chunk": {
+				fakeBackend{write: err},
+				"BDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n",
+				want + ", 503 5.5.1, 250 2.0.0",
+			},
 			"commit of chunks": {fakeBackend{commit: err}, "BDAT 0 LAST\r\nNOOP\r\n", want + ", 250 2.0.0"},
 		}
 		for name, a := range at {
@@ -401,8 +461,10 @@ func TestHintsOnATeachListener(t *testing.T) {
 func TestRepliesNeverEchoInput(t *testing.T) {
 	const mark = "zqzqz"
 	for _, teach := range []bool{false, true} {
-		for _, line := range []string{mark, "HELP " + mark, "NOOP " + mark, "VRFY " + mark, "EHLO " + mark, "MAIL FROM:<" + mark + "@" + mark + "> " + mark + "=1",
-			"MAIL FROM:<" + mark, "RCPT TO:<" + mark + ">", "MAIL FROM:<" + mark + "@" + mark + ">", "RCPT TO:<unknown" + mark + "@example.test>", "BDAT " + mark, mark + ": x"} {
+		for _, line := range []string{
+			mark, "HELP " + mark, "NOOP " + mark, "VRFY " + mark, "EHLO " + mark, "MAIL FROM:<" + mark + "@" + mark + "> " + mark + "=1",
+			"MAIL FROM:<" + mark, "RCPT TO:<" + mark + ">", "MAIL FROM:<" + mark + "@" + mark + ">", "RCPT TO:<unknown" + mark + "@example.test>", "BDAT " + mark, mark + ": x",
+		} {
 			d := newDriver(&fakeBackend{}, nil, teach)
 			if got := d.say(ehlo + "MAIL FROM:<>\r\n" + line + "\r\nRSET\r\n" + line + "\r\n"); strings.Contains(got, mark) {
 				t.Errorf("%q is echoed: %q", line, got)
