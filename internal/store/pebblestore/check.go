@@ -24,6 +24,7 @@ type check struct {
 	bad      map[uint64]string // contents that can't be read, and where they are kept
 	uncount  bool              // something is to be counted anew
 	swept    map[mail.AccountID]bool
+	known    map[mail.AccountID]bool // true: there; false: reported as lost
 	segments map[uint64]int64 // live octets
 }
 
@@ -45,7 +46,7 @@ func (s *Store) Check(ctx context.Context, repair bool, report func(store.Findin
 	defer s.pins.release(&p)
 	c := &check{
 		s: s, ctx: ctx, repair: repair, report: report, index: s.db.NewSnapshot(),
-		bad: make(map[uint64]string), swept: make(map[mail.AccountID]bool), segments: make(map[uint64]int64),
+		bad: make(map[uint64]string), swept: make(map[mail.AccountID]bool), known: make(map[mail.AccountID]bool), segments: make(map[uint64]int64),
 	}
 	defer c.index.Close()
 	steps := []func() error{c.directory, c.contents, c.messages, c.references, c.space, c.setRight}
@@ -70,7 +71,7 @@ func (c *check) found(where, problem, repaired string) {
 // miscounted reports something that counting anew puts right.
 func (c *check) miscounted(where, format string, args ...any) {
 	c.uncount = true
-	c.found(where, fmt.Sprintf(format, args...), "counted anew")
+	c.found(where, fmt.Sprintf(format, args...), "put right")
 }
 
 // each walks a table of the snapshot.
@@ -100,7 +101,22 @@ func (c *check) directory() error {
 		}),
 		c.each(tableEntry, c.entry),
 		c.each(tableAccount, c.account),
+		c.each(tableUsage, c.lostAccount),
+		c.each(tableMailbox, c.lostAccount),
 	)
+}
+
+// lostAccount reports a record of an account that is not there.
+func (c *check) lostAccount(key, _ []byte) error {
+	n, ok := keyUint64(key)
+	id := mail.AccountID(n)
+	if _, seen := c.known[id]; !ok || seen || c.swept[id] {
+		return nil
+	}
+	c.known[id] = false
+	c.uncount = true
+	c.found(fmt.Sprintf("account %d", n), "it has mailboxes, but no record", "it is made again, without a login")
+	return nil
 }
 
 func (c *check) entry(key, v []byte) error {
@@ -111,7 +127,7 @@ func (c *check) entry(key, v []byte) error {
 		return nil
 	}
 	if _, err := findDomain(c.index, domainOf(name)); fault.Is(err, fault.NotFound) {
-		c.found("address "+name, "its domain is not there", "")
+		c.miscounted("address "+name, "its domain is not there")
 	}
 	if v, err := lookUp(c.index, inKey(domainOf(name), name)); err == nil {
 		v.Close()
@@ -124,7 +140,7 @@ func (c *check) entry(key, v []byte) error {
 	var k keyBuf
 	w, err := lookUp(c.index, k.account(e.Account))
 	if fault.Is(err, fault.NotFound) {
-		c.found("address "+name, fmt.Sprintf("its account %d is not there", e.Account), "")
+		c.miscounted("address "+name, "its account %d is not there", e.Account)
 		return nil
 	}
 	if err != nil {
@@ -142,6 +158,7 @@ func (c *check) account(key, v []byte) error {
 		return nil
 	}
 	c.result.Accounts++
+	c.known[a.ID] = true
 	name := fmt.Sprintf("account %d (%s)", n, a.Address)
 	if e, err := findEntry(c.index, a.Address); err != nil || e.Account != a.ID {
 		c.miscounted(name, "its address does not lead to it")

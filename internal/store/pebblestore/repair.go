@@ -76,19 +76,25 @@ func (o *removeBad) sound(t *tx, d doomed) bool {
 // accounts, references, segments, the lists of domains. No other change happens
 // meanwhile.
 type recount struct {
-	t     *tx
-	now   time.Time
-	boxes map[mailboxKey]*sums
-	refs  map[uint64]uint64
+	t       *tx
+	now     time.Time
+	boxes   map[mailboxKey]*sums
+	refs    map[uint64]uint64
+	known   map[mail.AccountID]bool
+	numbers numbers
 }
 
 func (o *recount) alone() bool { return true }
 
 // prepare implements operation.
 func (o *recount) prepare(t *tx) error {
-	*o = recount{t: t, now: t.s.o.Now(), boxes: make(map[mailboxKey]*sums), refs: make(map[uint64]uint64)}
+	*o = recount{t: t, now: t.s.o.Now(), boxes: make(map[mailboxKey]*sums), refs: make(map[uint64]uint64), known: make(map[mail.AccountID]bool)}
+	var err error
+	if o.numbers, err = t.numbers(); err != nil && !isMissing(err) {
+		return err
+	}
 	t.c.cache = newCache()
-	for _, step := range []func() error{o.messages, o.accounts, o.strays, o.contents} {
+	for _, step := range []func() error{o.messages, o.accounts, o.strays, o.contents, o.number} {
 		if err := step(); err != nil {
 			return fault.Wrap("count anew", err)
 		}
@@ -122,9 +128,9 @@ func (o *recount) accounts() error {
 		if !ok || err != nil {
 			return true, nil
 		}
-		e := store.Entry{Address: a.Address, Account: a.ID}
-		_ = o.t.batch.Set(entryKey(a.Address), appendEntry(nil, &e), nil) // a batch that is not indexed takes everything
-		_ = o.t.batch.Set(inKey(domainOf(a.Address), a.Address), nil, nil)
+		o.known[a.ID] = true
+		o.numbers.account = max(o.numbers.account, a.ID)
+		o.enter(&a)
 		return true, o.account(a.ID)
 	})
 }
@@ -154,10 +160,9 @@ func (o *recount) account(id mail.AccountID) error {
 	for _, h := range heads {
 		u.lastMailbox = max(u.lastMailbox, h.key.mailbox)
 		u.modSeq = max(u.modSeq, h.modSeq)
+		o.numbers.validity = max(o.numbers.validity, h.uidValidity)
 	}
-	if err := o.missing(u, heads, append(mine, mailboxKey{id, mail.Inbox})); err != nil {
-		return err
-	}
+	o.missing(u, heads, append(mine, mailboxKey{id, mail.Inbox}))
 	for _, h := range heads {
 		sum := o.boxes[h.key]
 		if sum == nil {
@@ -194,11 +199,7 @@ func (o *recount) heads(id mail.AccountID) (map[mailboxKey]*head, error) {
 }
 
 // missing makes heads anew for the mailboxes that have lost theirs.
-func (o *recount) missing(u *usage, heads map[mailboxKey]*head, boxes []mailboxKey) error {
-	n, err := o.t.numbers()
-	if err != nil {
-		return err
-	}
+func (o *recount) missing(u *usage, heads map[mailboxKey]*head, boxes []mailboxKey) {
 	for _, m := range boxes {
 		if heads[m] != nil {
 			continue
@@ -209,34 +210,115 @@ func (o *recount) missing(u *usage, heads map[mailboxKey]*head, boxes []mailboxK
 		}
 		last := u.lastMailbox
 		u.lastMailbox = m.mailbox - 1
-		heads[m] = o.t.newMailbox(u, name, n.nextValidity(o.now))
+		heads[m] = o.t.newMailbox(u, name, o.numbers.nextValidity(o.now))
 		u.lastMailbox = max(last, m.mailbox)
-		o.t.setNumbers(n)
+	}
+}
+
+// strays puts right what belongs to accounts that are not there: those that have
+// mail are made again, under the address that leads to them or one that says
+// what happened; addresses that lead to none otherwise go.
+func (o *recount) strays() error {
+	t := o.t
+	lost, err := o.lostAccounts()
+	if err != nil {
+		return err
+	}
+	addresses := make(map[mail.AccountID]string)
+	err = each(t.s.db, []byte{tableEntry}, func(key, v []byte) (bool, error) {
+		e, err := decodeEntry(string(key[1:]), v)
+		switch {
+		case err != nil:
+		case e.Account == 0:
+			_ = t.batch.Set(inKey(domainOf(e.Address), e.Address), nil, nil)
+		case lost[e.Account]:
+			addresses[e.Account] = e.Address
+		case !o.known[e.Account]:
+			_ = t.batch.Delete(entryKey(e.Address), nil)
+			_ = t.batch.Delete(inKey(domainOf(e.Address), e.Address), nil)
+		}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	for id := range lost {
+		address := addresses[id]
+		if address == "" {
+			if address, err = o.lostAddress(id); err != nil {
+				return err
+			}
+		}
+		a := store.Account{ID: id, Address: address, Disabled: true, Created: o.now}
+		_ = t.batch.Set(t.key.account(id), appendAccount(nil, &a), nil)
+		o.enter(&a)
+		if err := o.account(id); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// strays has the mail swept of which the account is not there.
-func (o *recount) strays() error {
-	t := o.t
+// lostAccounts returns the accounts that have mail or mailboxes, but no record.
+func (o *recount) lostAccounts() (map[mail.AccountID]bool, error) {
+	lost := make(map[mail.AccountID]bool)
 	for m := range o.boxes {
-		v, err := t.s.get(t.key.account(m.account))
-		if err == nil {
-			v.Close()
-		} else if fault.Is(err, fault.NotFound) {
-			t.dropUsage(m.account)
-			t.removed = true
-		} else {
-			return err
+		lost[m.account] = true
+	}
+	for _, table := range []byte{tableUsage, tableMailbox, tableSweep} {
+		err := each(o.t.s.db, []byte{table}, func(key, _ []byte) (bool, error) {
+			if n, ok := keyUint64(key); ok {
+				lost[mail.AccountID(n)] = table != tableSweep
+			}
+			return true, nil
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
-	return each(t.s.db, []byte{tableEntry}, func(key, v []byte) (bool, error) {
-		e, err := decodeEntry(string(key[1:]), v)
-		if err == nil && e.Account == 0 {
-			_ = t.batch.Set(inKey(domainOf(e.Address), e.Address), nil, nil)
+	for id, is := range lost {
+		o.numbers.account = max(o.numbers.account, id)
+		if !is || o.known[id] {
+			delete(lost, id)
 		}
-		return true, nil
+	}
+	return lost, nil
+}
+
+// number keeps the greatest numbers given.
+func (o *recount) number() error {
+	o.t.setNumbers(o.numbers)
+	return nil
+}
+
+// lostAddress returns an address for an account that has lost its own, in a
+// domain that is there, or one made for it.
+func (o *recount) lostAddress(id mail.AccountID) (string, error) {
+	domain := ""
+	err := each(o.t.s.db, []byte{tableDomain}, func(key, _ []byte) (bool, error) {
+		domain = string(key[1:])
+		return false, nil
 	})
+	if domain == "" {
+		domain = "lost.invalid"
+		o.domain(domain)
+	}
+	return fmt.Sprintf("lost-account-%d@%s", id, domain), err
+}
+
+// enter makes an account's address lead to it.
+func (o *recount) enter(a *store.Account) {
+	e := store.Entry{Address: a.Address, Account: a.ID}
+	_ = o.t.batch.Set(entryKey(a.Address), appendEntry(nil, &e), nil) // a batch that is not indexed takes everything
+	_ = o.t.batch.Set(inKey(domainOf(a.Address), a.Address), nil, nil)
+	o.domain(domainOf(a.Address))
+}
+
+// domain makes a domain again that addresses are in.
+func (o *recount) domain(name string) {
+	if _, err := findDomain(o.t.s.db, name); fault.Is(err, fault.NotFound) {
+		_ = o.t.batch.Set(domainKey(name), appendDomain(nil, &store.Domain{Name: name, Created: o.now}), nil)
+	}
 }
 
 // contents puts right references and the live octets of segments.
