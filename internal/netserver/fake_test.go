@@ -23,12 +23,12 @@ import (
 // fake is a session of a small protocol that can do everything a session may
 // ask of its driver.
 type fake struct {
-	rec   *record
-	conn  *session.Conn
-	inTx  bool
-	sink  bytes.Buffer
-	mode  session.Mode
-	wait  time.Duration
+	rec  *record
+	conn *session.Conn
+	inTx bool
+	sink bytes.Buffer
+	mode session.Mode
+	wait time.Duration
 }
 
 // record is what the sessions of a test have seen, in order.
@@ -252,7 +252,7 @@ type pipeConn struct {
 }
 
 func (p *pipeConn) RemoteAddr() net.Addr { return p.remote }
-func (p *pipeConn) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 25} }
+func (p *pipeConn) LocalAddr() net.Addr  { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 25} }
 
 func (p *pipeConn) Write(b []byte) (int, error) {
 	p.writes.Add(1)

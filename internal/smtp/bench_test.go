@@ -15,7 +15,7 @@ type nullBackend struct{}
 
 func (nullBackend) Sender(context.Context, *Transaction) error                    { return nil }
 func (nullBackend) Recipient(context.Context, *Transaction, mail.Recipient) error { return nil }
-func (nullBackend) Content(context.Context, *Transaction) (Content, error) { return nullContent{}, nil }
+func (nullBackend) Content(context.Context, *Transaction) (Content, error)        { return nullContent{}, nil }
 
 func (nullBackend) Verify(context.Context, string) ([]string, error) { return nil, nil }
 
