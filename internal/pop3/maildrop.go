@@ -136,10 +136,11 @@ func (d *maildrop) markedUIDs() []mail.UID {
 }
 
 // windowSize is how many UIDLs a session keeps, for clients that ask for one
-// after another by number. (UIDL without a number keeps none.)
+// after another by number, upwards or downwards. (UIDL without a number keeps
+// none.)
 const windowSize = 1024
 
-// window is the UIDLs of the messages from first on.
+// window is the UIDLs of the messages from first on, a multiple of windowSize.
 type window struct {
 	first int
 	uidls []string
@@ -149,10 +150,11 @@ type window struct {
 func (d *maildrop) uidl(ctx context.Context, i int) (string, error) {
 	w := &d.names
 	if i < w.first || i >= w.first+len(w.uidls) {
-		*w = window{first: i, uidls: make([]string, 0, min(windowSize, len(d.uids)-i))}
+		first := i - i%windowSize
+		*w = window{first: first, uidls: make([]string, 0, min(windowSize, len(d.uids)-first))}
 		err := d.each(ctx, func(j int, m *store.Message) error {
 			switch {
-			case j < i:
+			case j < first:
 			case len(w.uidls) == cap(w.uidls):
 				return errEnough
 			default:
@@ -164,7 +166,7 @@ func (d *maildrop) uidl(ctx context.Context, i int) (string, error) {
 			*w = window{}
 			return "", err
 		}
-		if len(w.uidls) == 0 {
+		if i >= first+len(w.uidls) {
 			return "", fault.New(fault.Internal, "list maildrop: the snapshot has changed", nil)
 		}
 	}

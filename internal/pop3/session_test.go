@@ -277,19 +277,28 @@ func TestMessagesBeyondTheLimitWait(t *testing.T) {
 }
 
 func TestUIDLByNumberReadsTheListRarely(t *testing.T) {
-	b := newFake()
-	for i := range 3000 {
-		b.add("alice@example.test", fakeMessage{uid: mail.UID(i + 1), content: "x"})
-	}
-	c := login(t, b, nil)
-	for i := range 3000 {
-		want := fmt.Sprintf("+OK %d uidl-%d\r\n", i+1, i+1)
-		if got := c.say(fmt.Sprint("UIDL ", i+1)); got != want {
-			t.Fatalf("got %q, want %q", got, want)
-		}
-	}
-	if b.lists > 5 {
-		t.Errorf("read the list %d times, want at most 5", b.lists)
+	const n = 3000
+	for name, number := range map[string]func(i int) int{
+		"upwards":   func(i int) int { return i + 1 },
+		"downwards": func(i int) int { return n - i },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newFake()
+			for i := range n {
+				b.add("alice@example.test", fakeMessage{uid: mail.UID(i + 1), content: "x"})
+			}
+			c := login(t, b, nil)
+			for i := range n {
+				k := number(i)
+				want := fmt.Sprintf("+OK %d uidl-%d\r\n", k, k)
+				if got := c.say(fmt.Sprint("UIDL ", k)); got != want {
+					t.Fatalf("got %q, want %q", got, want)
+				}
+			}
+			if b.lists > 5 {
+				t.Errorf("read the list %d times, want at most 5", b.lists)
+			}
+		})
 	}
 }
 
