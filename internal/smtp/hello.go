@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -37,7 +38,8 @@ func (s *server) hello(arg []byte, extended bool) session.Step {
 // taken if it is a domain or literal, or consists of what those consist of.
 // Anything else could break the Received field, and is refused.
 func helloName(arg []byte) (string, bool) {
-	name, _, _ := strings.Cut(string(arg), " ")
+	word, _, _ := bytes.Cut(arg, []byte{' '})
+	name := string(word)
 	if name == "" || len(name) > MaxHello {
 		return "", false
 	}

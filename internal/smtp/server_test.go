@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 
@@ -502,6 +503,28 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// TestRecipientsDoNotKeepTheirLines bounds what an open transaction holds.
+func TestRecipientsDoNotKeepTheirLines(t *testing.T) {
+	const recipients, padding = 1000, 1900 // octets
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	d := newDriver(&fakeBackend{}, nil, false)
+	d.say(ehlo + "MAIL FROM:<>\r\n")
+	before := heap()
+	for range recipients {
+		d.say("RCPT TO:" + strings.Repeat(" ", padding) + "<alice@example.test>\r\n")
+		d.out.Reset()
+	}
+	if grown := int64(heap()) - int64(before); grown > recipients*padding/2 {
+		t.Errorf("%d recipients hold %d octets", recipients, grown)
+	}
+	d.check(t, "DATA\r\n.\r\n", "354, 250 2.0.0")
+}
+
 func TestShutdownLetsATransactionFinish(t *testing.T) {
 	for _, between := range []string{"", "BDAT 1\r\nx"} {
 		b := &fakeBackend{}
@@ -523,7 +546,7 @@ func TestShutdownLetsATransactionFinish(t *testing.T) {
 
 func TestLostConnectionKeepsNothing(t *testing.T) {
 	for _, in := range []string{"DATA\r\nhalf a mess", "BDAT 100 LAST\r\nhalf", "BDAT 4\r\nhalfBDAT 10 LAST\r\nx", "BDAT 4\r\nhalf"} {
-		for _, event := range []session.Event{session.Closed, session.Timeout} {
+		for _, event := range []session.Event{session.Closed, session.Timeout, session.Shed} {
 			b := &fakeBackend{}
 			d := newDriver(b, nil, false)
 			d.say(ehlo + envelope + in)

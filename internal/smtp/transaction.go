@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"io"
+	"strings"
 
 	"postrider/internal/mail"
 	"postrider/internal/session"
@@ -104,6 +105,10 @@ func (s *server) rcpt(arg []byte) session.Step {
 		return s.wrong(badPath(err, "1.3"))
 	}
 	rcpt.Address = address
+	if len(arg) > 2*(len(address.Local)+len(address.Domain)) {
+		// As parts of a long line they would keep all of it.
+		rcpt.Address.Local, rcpt.Address.Domain = strings.Clone(address.Local), strings.Clone(address.Domain)
+	}
 	if bad := parseParams(params, rcptParams, &rcpt, tx.Envelope.SMTPUTF8); bad != nil {
 		return s.wrong(&bad.Reply)
 	}
