@@ -182,7 +182,7 @@ func (a *app) accountRemove(ctx context.Context, c *admin.Client, address string
 	}
 	question := fmt.Sprintf("This removes %s and %s (%s) for good.",
 		plain(account.Address), count(account.Messages, "message", "messages"), mail.Octets(account.Octets))
-	if err := a.confirm(yes, question); err != nil {
+	if err := a.confirm(ctx, yes, question); err != nil {
 		return err
 	}
 	if err := c.RemoveAccount(ctx, account.Address); err != nil {

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -50,6 +52,21 @@ func TestExitCodesTellFailureFromMisuse(t *testing.T) {
 				t.Errorf("got %d, want %d; it said %s", got, test.want, stderr)
 			}
 		})
+	}
+}
+
+func TestCtrlCEndsAQuestion(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	asked, typed := make(chan struct{}), make(chan struct{})
+	defer close(typed)
+	go func() { <-asked; cancel() }()
+	_, err := unlessInterrupted(ctx, func() (string, error) {
+		close(asked)
+		<-typed
+		return "yes", nil
+	})
+	if !errors.Is(err, errInterrupted) {
+		t.Errorf("got %v, want %v", err, errInterrupted)
 	}
 }
 

@@ -60,28 +60,43 @@ func (a *app) prompt(ctx context.Context, fd int, text string) (string, error) {
 		return "", err
 	}
 	fmt.Fprint(a.stderr, text)
+	line, err := unlessInterrupted(ctx, func() (string, error) {
+		line, err := term.ReadPassword(fd)
+		return string(line), err
+	})
+	fmt.Fprintln(a.stderr)
+	if ctx.Err() != nil {
+		err = errors.Join(err, term.Restore(fd, before))
+	}
+	return line, err
+}
+
+// errInterrupted is what Ctrl-C at a question gives.
+var errInterrupted = errors.New("interrupted; nothing was changed")
+
+// unlessInterrupted returns what read does, or errInterrupted as soon as ctx
+// ends; the read is left behind then.
+func unlessInterrupted(ctx context.Context, read func() (string, error)) (string, error) {
 	type answer struct {
-		line []byte
+		line string
 		err  error
 	}
-	read := make(chan answer, 1)
+	answers := make(chan answer, 1)
 	go func() {
-		line, err := term.ReadPassword(fd)
-		read <- answer{line, err}
+		line, err := read()
+		answers <- answer{line, err}
 	}()
 	select {
-	case got := <-read:
-		fmt.Fprintln(a.stderr)
-		return string(got.line), got.err
+	case got := <-answers:
+		return got.line, got.err
 	case <-ctx.Done():
-		fmt.Fprintln(a.stderr)
-		return "", errors.Join(ctx.Err(), term.Restore(fd, before))
+		return "", errInterrupted
 	}
 }
 
 // confirm asks a question whose answer is yes or no. Without a terminal only
 // --yes says yes.
-func (a *app) confirm(yes bool, question string) error {
+func (a *app) confirm(ctx context.Context, yes bool, question string) error {
 	if yes {
 		return nil
 	}
@@ -90,8 +105,14 @@ func (a *app) confirm(yes bool, question string) error {
 		return usagef("%s Say --yes", question)
 	}
 	fmt.Fprintf(a.stderr, "%s Type yes: ", question)
-	line, err := bufio.NewReader(io.LimitReader(f, 80)).ReadString('\n')
-	if err != nil {
+	line, err := unlessInterrupted(ctx, func() (string, error) {
+		return bufio.NewReader(io.LimitReader(f, 80)).ReadString('\n')
+	})
+	switch {
+	case errors.Is(err, errInterrupted):
+		fmt.Fprintln(a.stderr)
+		return err
+	case err != nil:
 		return fmt.Errorf("read the answer: %w", err)
 	}
 	if strings.TrimSpace(line) != "yes" {
