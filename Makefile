@@ -17,8 +17,11 @@ CLIENTS = curl fetchmail gcc getmail6 libc6-dev msmtp mutt netcat-openbsd python
 run: build
 	bin/postrider demo --data $(DATA)
 
+# In a checkout that git can read, the program knows its revision.
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/postrider ./cmd/postrider
+	CGO_ENABLED=0 $(GO) build -trimpath \
+		-buildvcs=$$(git rev-parse -q --verify HEAD >/dev/null 2>&1 && echo true || echo false) \
+		-o bin/postrider ./cmd/postrider
 
 # Everything, in the order in which a failure is cheapest to find.
 test: clients lint cross unit race fuzz torture-short e2e
