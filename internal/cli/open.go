@@ -17,6 +17,9 @@ import (
 // is made when it is not there. It fails with fault.Busy while another process
 // has it open.
 func openStore(cfg *config.Config, log *slog.Logger, metrics prometheus.Registerer) (store.Store, error) {
+	if err := rightUser(cfg.Data); err != nil {
+		return nil, err
+	}
 	return pebblestore.Open(pebblestore.Options{
 		Dir:            filepath.Join(cfg.Data, "store"),
 		Logger:         log,

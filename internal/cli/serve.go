@@ -28,7 +28,11 @@ func serve(ctx context.Context, cfg *config.Config, doubts config.Problems, stde
 		return err
 	}
 	for _, p := range doubts {
-		log.Warn("configuration: "+p.Message, "file", p.File, "line", p.Line, "help", p.Help)
+		place := []any{"help", p.Help}
+		if p.Line > 0 {
+			place = append(place, "file", p.File, "line", p.Line)
+		}
+		log.Warn("configuration: "+p.Message, place...)
 	}
 	outliveReader()
 	defer ignoreHangup(log)()
