@@ -69,10 +69,10 @@ func (s *server) countJunk() bool {
 // unknown answers a line whose first word is no command.
 func (s *server) unknown(verb, line []byte) session.Step {
 	switch {
-	case isHTTP(verb) && !s.teach():
+	case isOneOf(verb, httpFields), isOneOf(verb, httpVerbs) && !s.teach():
 		// A browser that was made to post here might send commands next.
 		return s.bye(replyHTTP, "spoke HTTP")
-	case isHTTP(verb):
+	case isOneOf(verb, httpVerbs): // a hand, which gets a hint; a browser has more to say
 		return s.wrong(&replyHTTPHint.Reply)
 	case isHeader(line) && s.teach():
 		return s.wrong(&replyHeaderHint.Reply)
@@ -87,15 +87,19 @@ func (s *server) unknown(verb, line []byte) session.Step {
 	return s.wrong(&replyUnknown.Reply)
 }
 
-// httpVerbs begin what web clients send; no SMTP command is among them.
-var httpVerbs = [][]byte{
-	[]byte("GET"), []byte("HEAD"), []byte("POST"), []byte("PUT"), []byte("DELETE"), []byte("CONNECT"),
-	[]byte("OPTIONS"), []byte("TRACE"), []byte("PATCH"), []byte("PRI"), []byte("Host:"), []byte("User-Agent:"),
-}
+// What web clients send: no SMTP command is among the verbs, and every browser
+// sends one of the fields before anything that a page can choose.
+var (
+	httpVerbs = [][]byte{
+		[]byte("GET"), []byte("HEAD"), []byte("POST"), []byte("PUT"), []byte("DELETE"), []byte("CONNECT"),
+		[]byte("OPTIONS"), []byte("TRACE"), []byte("PATCH"), []byte("PRI"),
+	}
+	httpFields = [][]byte{[]byte("Host:"), []byte("User-Agent:")}
+)
 
-func isHTTP(verb []byte) bool {
-	for _, v := range httpVerbs {
-		if bytes.EqualFold(verb, v) {
+func isOneOf(verb []byte, words [][]byte) bool {
+	for _, w := range words {
+		if bytes.EqualFold(verb, w) {
 			return true
 		}
 	}

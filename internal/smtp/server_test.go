@@ -104,6 +104,7 @@ var scripts = []struct {
 	{name: "NUL and 8-bit octets", in: "NO\x00OP\r\nN\xd6OP\r\nNOOP \xd6\r\nVRFY \xd6\r\n", want: "500 5.5.2, 500 5.5.2, 500 5.5.2, 501 5.5.2"},
 	{name: "HTTP on a strict listener", in: "GET / HTTP/1.1\r\nHost: x\r\nMAIL FROM:<a@b>\r\n", want: "421 4.7.0"},
 	{name: "HTTP field on a strict listener", in: "Host: x\r\n", want: "421 4.7.0"},
+	{name: "browser on a teach listener", teach: true, in: "POST / HTTP/1.1\r\nHost: x\r\nMAIL FROM:<a@b>\r\n", want: "500 5.5.2, 421 4.7.0"},
 	{name: "HTTP on a teach listener", teach: true, in: "GET / HTTP/1.1\r\nNOOP\r\n", want: "500 5.5.2, 250 2.0.0"},
 	{name: "telnet options on a strict listener", in: "\xff\xfb\x01NOOP\r\n", want: "500 5.5.2"},
 
