@@ -25,7 +25,7 @@ type check struct {
 	uncount  bool              // something is to be counted anew
 	swept    map[mail.AccountID]bool
 	known    map[mail.AccountID]bool // true: there; false: reported as lost
-	segments map[uint64]int64 // live octets
+	segments map[uint64]int64        // live octets
 }
 
 // Check implements store.Keeper. Its memory grows with the number of findings,
@@ -51,11 +51,24 @@ func (s *Store) Check(ctx context.Context, repair bool, report func(store.Findin
 	defer c.index.Close()
 	steps := []func() error{c.directory, c.contents, c.messages, c.references, c.space, c.setRight}
 	for _, step := range steps {
-		if err := step(); err != nil {
+		err := step()
+		if pebble.IsCorruptionError(err) {
+			return c.result, c.indexDamaged(err)
+		}
+		if err != nil {
 			return c.result, fault.Wrap(op, err)
 		}
 	}
 	return c.result, nil
+}
+
+// indexDamaged reports a damaged index; the walk ends there.
+func (c *check) indexDamaged(err error) error {
+	c.found(c.s.fs.PathJoin(c.s.o.Dir, indexFolder), err.Error(), "the next start makes it anew; then check again")
+	if !c.repair {
+		return nil
+	}
+	return fileFault("check", c.s.askRebuild())
 }
 
 // found reports something wrong; repaired is what is done about it with repair.

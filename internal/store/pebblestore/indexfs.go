@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -27,6 +30,49 @@ type indexFS struct {
 	vfs.FS
 	health *health
 	stop   <-chan struct{}
+
+	mu      sync.Mutex
+	holding bool     // while the store opens
+	held    []string // files to be removed when it is open
+}
+
+// hold has removals wait: until the log has been read nobody knows whether the
+// MANIFEST is whole, and Pebble removes what it does not name.
+func (f *indexFS) hold() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.holding = true
+}
+
+// holds reports whether tables are to be removed.
+func (f *indexFS) holds() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.held, func(name string) bool { return strings.HasSuffix(name, ".sst") })
+}
+
+// letGo removes what was held.
+func (f *indexFS) letGo() {
+	f.mu.Lock()
+	f.holding = false
+	held := f.held
+	f.held = nil
+	f.mu.Unlock()
+	for _, name := range held {
+		if err := f.Remove(name); err != nil {
+			f.health.log.Warn("store: a file that the index does not need can't be removed", "file", name, "err", err.Error())
+		}
+	}
+}
+
+// heldBack reports whether the removal of a file has to wait.
+func (f *indexFS) heldBack(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.holding {
+		f.held = append(f.held, name)
+	}
+	return f.holding
 }
 
 var _ vfs.FS = (*indexFS)(nil)
@@ -105,7 +151,20 @@ func (f *indexFS) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &indexFile{file, f, name}, nil
+	return &indexDir{indexFile{file, f, name}}, nil
+}
+
+// indexDir is a folder of the index.
+type indexDir struct{ indexFile }
+
+// Sync implements vfs.File. Pebble panics when it fails after a change of the
+// MANIFEST's name, in a goroutine of its own. It need not know: from the failure
+// on no change of its reaches the disk.
+func (d *indexDir) Sync() error {
+	if d.fs.may() == nil {
+		_ = d.synced(d.File.Sync())
+	}
+	return nil
 }
 
 // Link implements vfs.FS.
@@ -120,6 +179,9 @@ func (f *indexFS) Link(oldname, newname string) error {
 func (f *indexFS) Remove(name string) error {
 	if err := f.may(); err != nil {
 		return err
+	}
+	if f.heldBack(name) {
+		return nil
 	}
 	return f.FS.Remove(name)
 }

@@ -81,7 +81,7 @@ func (k *keeper) round() (again bool) {
 	}
 	for _, step := range steps {
 		if err := step.do(); err != nil && !k.stopping() {
-			k.s.health.log.Warn("store: "+step.name, "err", err)
+			k.s.health.log.Warn("store: "+step.name, "err", err.Error())
 			again = true
 		}
 	}

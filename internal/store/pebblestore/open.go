@@ -23,6 +23,8 @@ const noStall = 1 << 20
 // known to be.
 func (s *Store) openIndex(known bool) error {
 	ifs := &indexFS{FS: s.fs, health: s.health, stop: s.stop}
+	ifs.hold()
+	s.indexFS = ifs
 	s.cache = pebble.NewCache(s.o.CacheSize)
 	opts := &pebble.Options{
 		FS:                          ifs,
@@ -40,9 +42,12 @@ func (s *Store) openIndex(known bool) error {
 					ifs.full(false)
 				}
 			},
+			DataCorruption: func(i pebble.DataCorruptionInfo) {
+				s.health.log.Error("store: the index is damaged", "file", i.Path, "err", i.Details.Error(), "do", "run: postrider store check --repair")
+			},
 			BackgroundError: func(err error) {
 				if s.health.broken.Load() == nil && !s.health.indexFull.Load() {
-					s.health.log.Error("store: the index reports", "err", err, "do", "run: postrider store check")
+					s.health.log.Error("store: the index reports", "err", err.Error(), "do", "run: postrider store check")
 				}
 			},
 		},
@@ -54,11 +59,10 @@ func (s *Store) openIndex(known bool) error {
 	s.tidyIndex(dir)
 	db, err := pebble.Open(dir, opts)
 	if err != nil {
-		kind := fault.Corrupt
-		if vfs.IsNoSpaceError(err) {
-			kind = fault.NoSpace
+		if !rebuildable(err) {
+			return fileFault("open index", err)
 		}
-		return fault.New(kind, "open index", err)
+		return fault.Newf(fault.Corrupt, "open index", "%w: %w", errIndex, err)
 	}
 	s.db = db
 	return nil
@@ -76,7 +80,7 @@ func (s *Store) tidyIndex(dir string) {
 	for _, name := range names {
 		if strings.HasSuffix(name, ".log") || strings.HasPrefix(name, "OPTIONS-") {
 			if err := s.fs.Remove(s.fs.PathJoin(dir, name)); err != nil {
-				s.health.log.Warn("store: tidy the index", "file", name, "err", err)
+				s.health.log.Warn("store: tidy the index", "file", name, "err", err.Error())
 			}
 		}
 	}
@@ -109,12 +113,12 @@ func (s *Store) openLog() error {
 	s.files = &largeFiles{fs: s.fs, dir: s.fs.PathJoin(s.o.Dir, largeFolder), health: s.health, folders: make(map[uint64]bool)}
 	v, err := s.get(keyApplied)
 	if err != nil {
-		return fault.Newf(fault.Corrupt, "open index", "the applied position: %w", err)
+		return fault.Newf(fault.Corrupt, "open index", "%w: the applied position: %w", errIndex, err)
 	}
 	from, err := decodeApplied(v.b)
 	v.Close()
 	if err != nil {
-		return fault.New(fault.Corrupt, "open index", err)
+		return fault.Newf(fault.Corrupt, "open index", "%w: the applied position: %w", errIndex, err)
 	}
 	r, err := s.recover(from)
 	if err != nil {
@@ -125,6 +129,10 @@ func (s *Store) openLog() error {
 		if err := s.flushIndex(); err != nil {
 			return err
 		}
+	}
+	v, err = s.get(keyRebuilt)
+	if s.rebuilt = err == nil; s.rebuilt {
+		v.Close()
 	}
 	s.committer.lsn = r.lsn
 	s.committer.flush.flushed.Store(r.lsn)
@@ -154,7 +162,11 @@ func (s *Store) loadSegments(r *recovery) error {
 	l.next = r.pos.segment + 1
 	for _, num := range r.nums {
 		l.next = max(l.next, num+1)
-		if l.all[num] == nil && num != r.pos.segment {
+		switch {
+		case l.all[num] != nil || num == r.pos.segment:
+		case s.rebuilt:
+			l.all[num] = &segment{num: num, live: l.size, used: l.size} // until it is counted
+		default:
 			l.retire(num)
 		}
 	}
@@ -238,7 +250,7 @@ func (s *Store) sweepOrphans(first uint64) {
 			nums = append(nums, num)
 		}
 	}); err != nil {
-		s.health.log.Warn("store: look for files that nothing refers to", "err", err)
+		s.health.log.Warn("store: look for files that nothing refers to", "err", err.Error())
 	}
 	op := &orphanOp{nums: nums}
 	if len(nums) == 0 || s.gate.enter("sweep") != nil {

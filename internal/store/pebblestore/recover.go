@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"postrider/internal/fault"
@@ -50,6 +49,9 @@ func (s *Store) recover(from applied) (*recovery, error) {
 			break
 		}
 		if h.lsn != r.lsn+1 {
+			if r.replayed == 0 && s.indexFS.holds() {
+				return nil, fault.Newf(fault.Corrupt, "replay the log", "%w: it knows of commit %d, the log goes on with %d", errIndex, r.lsn, h.lsn)
+			}
 			r.lost(at, &h)
 		}
 		if err := r.replay(at, &h); err != nil {
@@ -157,12 +159,7 @@ func (r *recovery) replay(at position, h *frameHeader) error {
 	if err := readFull(r.file, redo, at.offset+frameHeaderSize+int64(h.records)); err != nil {
 		return fileFault(op, err)
 	}
-	batch := r.s.db.NewBatch()
-	defer batch.Close()
-	if err := batch.SetRepr(redo); err != nil {
-		return fault.New(fault.Corrupt, op, err)
-	}
-	if err := r.s.db.Apply(batch, pebble.NoSync); err != nil {
+	if err := applyRedo(r.s.db, redo); err != nil {
 		return indexFault(op, err)
 	}
 	r.lsn, r.last, r.pos = h.lsn, at, position{at.segment, at.offset + h.padded()}
@@ -179,7 +176,7 @@ func (r *recovery) lost(next position, h *frameHeader) {
 	if next.segment == r.pos.segment {
 		upTo = next.offset
 	}
-	kept := r.setAside(upTo)
+	kept := r.setAside(r.pos, upTo)
 	r.s.health.log.Error("store: part of the log is damaged: acknowledged changes are lost",
 		"file", r.s.log.path(r.pos.segment), "offset", r.pos.offset, "commits", h.lsn-r.lsn-1, "kept", kept,
 		"do", "find out what is wrong with the disk, then run: postrider store check --repair")
@@ -188,23 +185,23 @@ func (r *recovery) lost(next position, h *frameHeader) {
 // maxAside bounds what is set aside at once, in octets.
 const maxAside = 64 << 20
 
-// setAside copies the octets of the log from pos on to a file in damaged/, and
+// setAside copies the octets of the log from a place on to a file in damaged/, and
 // returns its name; upTo negative: to the end of what looks written.
-func (r *recovery) setAside(upTo int64) string {
-	f, err := r.s.fs.Open(r.s.log.path(r.pos.segment))
+func (r *recovery) setAside(at position, upTo int64) string {
+	f, err := r.s.fs.Open(r.s.log.path(at.segment))
 	if err != nil {
 		return "nothing: " + err.Error()
 	}
 	defer f.Close()
 	if upTo < 0 {
-		upTo = writtenEnd(f, r.pos.offset)
+		upTo = writtenEnd(f, at.offset)
 	}
-	b := make([]byte, min(upTo-r.pos.offset, maxAside))
-	n, err := f.ReadAt(b, r.pos.offset)
+	b := make([]byte, min(upTo-at.offset, maxAside))
+	n, err := f.ReadAt(b, at.offset)
 	if n == 0 && err != nil {
 		return "nothing: " + err.Error()
 	}
-	return r.s.keepDamaged(fmt.Sprintf("log-%d-%d", r.pos.segment, r.pos.offset), b[:n])
+	return r.s.keepDamaged(fmt.Sprintf("log-%d-%d", at.segment, at.offset), b[:n])
 }
 
 // writtenEnd returns the offset of the first page of zeros at or after off, or
@@ -230,28 +227,42 @@ func (r *recovery) tail() error {
 	if err := r.short(); err != nil {
 		return err
 	}
-	i, ok := slices.BinarySearch(r.nums, r.pos.segment)
-	if !ok {
-		return nil
+	for _, num := range r.nums {
+		at := position{segment: num}
+		if num == r.pos.segment {
+			at = r.pos
+		}
+		if num < r.pos.segment {
+			continue
+		}
+		if err := r.cutOff(at); err != nil {
+			return err
+		}
 	}
-	if err := r.open(r.nums[i]); err != nil {
+	return nil
+}
+
+// cutOff sets aside what stands at a place where the next frame could be, if it
+// was meant to be one.
+func (r *recovery) cutOff(at position) error {
+	if err := r.open(at.segment); err != nil {
 		return err
 	}
 	var b [frameHeaderSize]byte
-	n, err := r.file.ReadAt(b[:], r.pos.offset)
+	n, err := r.file.ReadAt(b[:], at.offset)
 	if err != nil && err != io.EOF {
 		return fileFault("replay "+r.s.log.path(r.num), err)
 	}
-	if n < len(b) || !r.meant(b[:]) {
+	if n < len(b) || !r.meant(at, b[:]) {
 		return nil
 	}
 	upTo := int64(-1)
 	if h, ok := parseFrame(b[:]); ok {
-		upTo = r.pos.offset + h.size()
+		upTo = at.offset + h.size()
 	}
-	kept := r.setAside(upTo)
+	kept := r.setAside(at, upTo)
 	r.s.health.log.Warn("store: the last write to the log is not whole: it was cut off before it was acknowledged, or is damaged since",
-		"file", r.s.log.path(r.pos.segment), "offset", r.pos.offset, "kept", kept)
+		"file", r.s.log.path(at.segment), "offset", at.offset, "kept", kept)
 	return nil
 }
 
@@ -283,9 +294,9 @@ func (r *recovery) short() error {
 
 // meant reports whether b, perhaps damaged, was written as the frame that should
 // be here. What a segment holds from its former use is not.
-func (r *recovery) meant(b []byte) bool {
+func (r *recovery) meant(at position, b []byte) bool {
 	ours := [8]byte(b) == frameMagic || storeID(b[8:24]) == r.s.id
-	here := binary.LittleEndian.Uint64(b[24:]) == r.pos.segment || binary.LittleEndian.Uint64(b[32:]) == r.lsn+1
+	here := binary.LittleEndian.Uint64(b[24:]) == at.segment || binary.LittleEndian.Uint64(b[32:]) == r.lsn+1
 	return ours && here
 }
 

@@ -285,9 +285,12 @@ func (o *recount) lostAccounts() (map[mail.AccountID]bool, error) {
 	return lost, nil
 }
 
-// number keeps the greatest numbers given.
+// number keeps the greatest numbers given; with that all is counted.
 func (o *recount) number() error {
 	o.t.setNumbers(o.numbers)
+	if o.t.s.rebuilt {
+		_ = o.t.batch.Delete(keyRebuilt, nil)
+	}
 	return nil
 }
 

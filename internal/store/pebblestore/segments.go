@@ -319,7 +319,7 @@ func (l *segmentLog) retire(num uint64) {
 		return
 	}
 	if err := l.fs.Remove(l.path(num)); err != nil {
-		l.health.log.Warn("store: a segment that is free can't be removed", "file", l.path(num), "err", err)
+		l.health.log.Warn("store: a segment that is free can't be removed", "file", l.path(num), "err", err.Error())
 	}
 }
 

@@ -2,7 +2,10 @@ package pebblestore
 
 import (
 	"context"
+	"errors"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -15,16 +18,17 @@ import (
 
 // Store is an open store.
 type Store struct {
-	o      Options
-	fs     vfs.FS
-	id     storeID
-	lock   io.Closer
-	db     *pebble.DB
-	cache  *pebble.Cache
-	log    *segmentLog
-	files  *largeFiles
-	health *health
-	stats  *metrics
+	o       Options
+	fs      vfs.FS
+	id      storeID
+	lock    io.Closer
+	db      *pebble.DB
+	indexFS *indexFS
+	cache   *pebble.Cache
+	log     *segmentLog
+	files   *largeFiles
+	health  *health
+	stats   *metrics
 
 	committer  *committer
 	keeper     *keeper
@@ -40,6 +44,7 @@ type Store struct {
 	acceptOps  sync.Pool // *acceptOp
 	background sync.WaitGroup
 	stop       chan struct{} // closed when the store closes
+	rebuilt    bool          // the index was made anew, and not all is counted yet
 }
 
 var _ store.Store = (*Store)(nil)
@@ -77,8 +82,14 @@ func Open(o Options) (*Store, error) {
 		return nil, fault.Wrap(op, err)
 	}
 	first := s.files.next
-	s.background.Go(s.keeper.run)
 	go s.committer.run()
+	if s.rebuilt {
+		if err := s.do(&recount{}); err != nil {
+			s.Close()
+			return nil, fault.Wrap(op, err)
+		}
+	}
+	s.background.Go(s.keeper.run)
 	s.background.Go(func() { s.sweepOrphans(first) })
 	return s, nil
 }
@@ -122,13 +133,69 @@ func (s *Store) open() error {
 	if err := s.makeFolders(); err != nil {
 		return err
 	}
+	if damaged {
+		found = identity{}
+	}
+	if err := s.finishRebuild(); err != nil {
+		return fileFault("put the new index in place", err)
+	}
+	if _, err := s.fs.Stat(s.fs.PathJoin(s.o.Dir, rebuildFile)); err == nil {
+		if err := s.rebuild(found); err != nil {
+			return err
+		}
+	}
+	err = s.openAll(found, have, damaged)
+	if err == nil || !s.indexDamaged(err) {
+		return err
+	}
+	if err := s.closeAll(); err != nil {
+		s.health.log.Debug("store: close of the damaged index", "err", err.Error())
+	}
+	if err2 := s.rebuild(found); err2 != nil {
+		return errors.Join(err, err2)
+	}
+	return s.openAll(found, have, damaged)
+}
+
+// openAll opens index and log.
+func (s *Store) openAll(found identity, have, damaged bool) error {
 	if err := s.openIndex(have); err != nil {
 		return err
 	}
 	if err := s.identify(found, have && !damaged); err != nil {
 		return err
 	}
-	return s.openLog()
+	if err := s.openLog(); err != nil {
+		return err
+	}
+	s.indexFS.letGo()
+	return nil
+}
+
+// closeAll closes what openAll opened.
+func (s *Store) closeAll() error {
+	var err error
+	if s.log != nil {
+		err = s.log.close()
+	}
+	if s.db != nil {
+		err = errors.Join(err, s.db.Close())
+	}
+	if s.cache != nil {
+		s.cache.Unref()
+	}
+	s.log, s.db, s.cache = nil, nil, nil
+	return err
+}
+
+// indexDamaged reports whether opening failed since the index is damaged, and
+// there is something to make it anew from.
+func (s *Store) indexDamaged(err error) bool {
+	if s.health.broken.Load() != nil || !errors.Is(err, errIndex) && !pebble.IsCorruptionError(err) {
+		return false
+	}
+	names, err := s.fs.List(s.fs.PathJoin(s.o.Dir, indexFolder))
+	return err == nil && slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, ".sst") })
 }
 
 // makeFolders makes the folders that are missing.
@@ -144,7 +211,7 @@ func (s *Store) makeFolders() error {
 	}
 	// The folder's own name.
 	if err := syncDir(s.fs, s.fs.PathDir(s.o.Dir)); err != nil {
-		s.health.log.Debug("store: sync of the folder above", "err", err)
+		s.health.log.Debug("store: sync of the folder above", "err", err.Error())
 	}
 	return nil
 }
@@ -155,7 +222,7 @@ func (s *Store) identify(found identity, have bool) error {
 	v, err := s.get(keyStore)
 	switch {
 	case fault.Is(err, fault.NotFound) && have:
-		return fault.Newf(fault.Corrupt, "identify", "the index is empty, the folder is not: restore it, or run: postrider store check")
+		return fault.Newf(fault.Corrupt, "identify", "%w: it is empty, the store is not", errIndex)
 	case fault.Is(err, fault.NotFound):
 		return s.create()
 	case err != nil:
@@ -164,7 +231,7 @@ func (s *Store) identify(found identity, have bool) error {
 	defer v.Close()
 	known, err := decodeIdentity(v.b)
 	if err != nil {
-		return fault.New(fault.Corrupt, "identify", err)
+		return fault.Newf(fault.Corrupt, "identify", "%w: %w", errIndex, err)
 	}
 	if err := known.check(s.o.Dir); err != nil {
 		return err
@@ -174,7 +241,7 @@ func (s *Store) identify(found identity, have bool) error {
 		return nil
 	}
 	if have {
-		return fault.Newf(fault.Corrupt, "identify", "log and index are not of the same store: %x, %x", found.id[:], known.id[:])
+		return fault.Newf(fault.Invalid, "identify", "log and index are not of the same store: %x, %x", found.id[:], known.id[:])
 	}
 	s.health.log.Warn("store: VERSION was missing or damaged; it is written anew", "store", s.o.Dir)
 	return fileFault("write "+versionFile, writeIdentity(s.fs, s.o.Dir, known))
@@ -242,15 +309,7 @@ func (s *Store) abandon() error {
 			first = err
 		}
 	}
-	if s.db != nil {
-		note(indexFault("close index", s.db.Close()))
-	}
-	if s.cache != nil {
-		s.cache.Unref()
-	}
-	if s.log != nil {
-		note(fileFault("close log", s.log.close()))
-	}
+	note(fileFault("close index and log", s.closeAll()))
 	if s.stats != nil {
 		s.stats.close()
 	}
