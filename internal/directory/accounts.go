@@ -71,13 +71,17 @@ func (n NewAccount) secret() (secret, error) {
 
 // mayAdd tells early what Change would refuse.
 func (d *Directory) mayAdd(ctx context.Context, a mail.Address) error {
-	if _, err := d.st.Domain(ctx, a.Domain); err != nil {
+	_, err := d.st.Domain(ctx, a.Domain)
+	if fault.Is(err, fault.NotFound) {
+		return fault.Newf(fault.NotFound, "find", "%s is no domain here", a.Domain)
+	}
+	if err != nil {
 		return err
 	}
-	_, err := d.st.Entry(ctx, a.Key())
+	_, err = d.st.Entry(ctx, a.Key())
 	switch {
 	case err == nil:
-		return fault.Newf(fault.Exists, "look up", "the address is an account's or an alias already")
+		return fault.Newf(fault.Exists, "find", "the address is an account's or an alias already")
 	case fault.Is(err, fault.NotFound):
 		return nil
 	}
@@ -160,11 +164,14 @@ func (d *Directory) account(ctx context.Context, address string) (store.Account,
 		return store.Account{}, fault.New(fault.Invalid, "read address", err)
 	}
 	e, err := d.st.Entry(ctx, a.Key())
+	if fault.Is(err, fault.NotFound) {
+		return store.Account{}, fault.Newf(fault.NotFound, "find", "there is no such account")
+	}
 	if err != nil {
 		return store.Account{}, err
 	}
 	if e.Account == 0 {
-		return store.Account{}, fault.Newf(fault.NotFound, "look up", "the address is an alias")
+		return store.Account{}, fault.Newf(fault.NotFound, "find", "the address is an alias")
 	}
 	return d.st.Account(ctx, e.Account)
 }

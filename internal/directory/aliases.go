@@ -73,7 +73,7 @@ func (d *Directory) RemoveAlias(ctx context.Context, address string) error {
 	if err != nil {
 		return fault.New(fault.Invalid, op, err)
 	}
-	return fault.Wrap(op, d.change(ctx, store.RemoveAlias{Address: key}))
+	return d.change(ctx, store.RemoveAlias{Address: key})
 }
 
 // Aliases lists aliases by address: a domain's, or all if it is empty.

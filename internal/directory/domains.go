@@ -17,7 +17,7 @@ func (d *Directory) AddDomain(ctx context.Context, name string) error {
 	if err != nil {
 		return fault.New(fault.Invalid, op, err)
 	}
-	return fault.Wrap(op, d.change(ctx, store.PutDomain{Domain: store.Domain{Name: name, Created: d.o.Now()}}))
+	return d.change(ctx, store.PutDomain{Domain: store.Domain{Name: name, Created: d.o.Now()}})
 }
 
 // RemoveDomain ends a domain's being local. NotFound if it is not, Exists while
@@ -28,7 +28,7 @@ func (d *Directory) RemoveDomain(ctx context.Context, name string) error {
 	if err != nil {
 		return fault.New(fault.Invalid, op, err)
 	}
-	return fault.Wrap(op, d.change(ctx, store.RemoveDomain{Name: name}))
+	return d.change(ctx, store.RemoveDomain{Name: name})
 }
 
 // Domains lists the local domains by name.
@@ -48,7 +48,8 @@ func domainName(s string) (string, error) {
 
 var errLiteral = fault.Newf(fault.Invalid, "domain", "an address literal can't be a local domain")
 
-// change makes changes in the order of this process.
+// change makes changes in the order of this process. The error names what could
+// not be changed.
 func (d *Directory) change(ctx context.Context, changes ...store.Change) error {
 	d.changing.Lock()
 	defer d.changing.Unlock()

@@ -102,7 +102,7 @@ func (r *Receiver) refuse(ctx context.Context, stage string, tx *smtp.Transactio
 var advice = map[fault.Kind]string{
 	fault.NoSpace:   "free space on the data folder's disk, or move it to a larger one; mail is taken again by itself",
 	fault.ReadOnly:  "a write to the disk failed: look at the disk and the system log, then restart postrider",
-	fault.Corrupt:   "stop postrider and run 'postrider store check'",
+	fault.Corrupt:   "run 'postrider store check'",
 	fault.Transient: "nothing if it stays rare; the sender tries again",
 	fault.Internal:  "the sender tries again; please report it if it comes back",
 }
