@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"strings"
 
@@ -48,12 +49,16 @@ func domainName(s string) (string, error) {
 
 var errLiteral = fault.Newf(fault.Invalid, "domain", "an address literal can't be a local domain")
 
-// change makes changes in the order of this process. The error names what could
-// not be changed.
-func (d *Directory) change(ctx context.Context, changes ...store.Change) error {
+// change makes one change in the order of this process. The error names what
+// could not be changed.
+func (d *Directory) change(ctx context.Context, c store.Change) error {
 	d.changing.Lock()
 	defer d.changing.Unlock()
-	_, err := d.st.Change(ctx, changes...)
+	_, err := d.st.Change(ctx, c)
+	var which *store.ChangeError
+	if errors.As(err, &which) {
+		return which.Err
+	}
 	return err
 }
 
