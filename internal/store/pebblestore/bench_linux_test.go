@@ -22,19 +22,6 @@ func benchStore(b *testing.B, n int) (*Store, []mail.AccountID) {
 	return s, addAccounts(b, s, n)
 }
 
-func addAccounts(t testing.TB, s *Store, n int) []mail.AccountID {
-	t.Helper()
-	changes := []store.Change{store.PutDomain{Domain: store.Domain{Name: "example.test"}}}
-	for i := range n {
-		changes = append(changes, store.PutAccount{New: true, Account: store.Account{Address: fmt.Sprintf("u%d@example.test", i)}})
-	}
-	ids, err := s.Change(t.Context(), changes...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ids
-}
-
 var benchPrefix = []byte("Return-Path: <sender@example.net>\r\nDelivered-To: u0@example.test\r\n" +
 	"Received: from client.example.net (client.example.net [192.0.2.1])\r\n\tby mx.example.test with ESMTP id 01jd9k6x0c8hgvw0t7tmtcz0nq\r\n\tfor <u0@example.test>; Sun, 22 Nov 2026 05:18:00 +0000\r\n")
 

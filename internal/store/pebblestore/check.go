@@ -93,6 +93,9 @@ func (c *check) each(table byte, f func(key, v []byte) error) error {
 		if err := c.ctx.Err(); err != nil {
 			return false, fault.New(fault.Transient, "check", err)
 		}
+		if c.s.gate.shutting() {
+			return false, fault.Newf(fault.Transient, "check", "the store is being closed")
+		}
 		return true, f(key, v)
 	})
 }

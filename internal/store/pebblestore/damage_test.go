@@ -78,7 +78,7 @@ func readAll(t *testing.T, fs vfs.FS, path string) []byte {
 
 func replace(t *testing.T, fs vfs.FS, path string, b []byte) {
 	t.Helper()
-	if err := writeFile(fs, path, b); err != nil {
+	if err := writeFile(fs, path, bytes.Clone(b)); err != nil { // Write may change what it is given
 		t.Fatal(err)
 	}
 }

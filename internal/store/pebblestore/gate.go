@@ -11,7 +11,7 @@ type gate struct {
 	mu     sync.Mutex
 	inside int
 	closed bool
-	empty  chan struct{} // closed when the last has left after shut
+	empty  chan struct{} // made by close; closed when the last has left
 }
 
 // enter lets a user in; the error says that the store is closed.
@@ -36,12 +36,12 @@ func (g *gate) leave() {
 	}
 }
 
-// shut lets nobody in any more and waits for those inside. It returns false if
-// the gate was shut before.
-func (g *gate) shut() bool {
+// close lets nobody in any more; empty is closed when the last has left. It
+// returns false if the gate was closed before.
+func (g *gate) close() bool {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.closed {
-		g.mu.Unlock()
 		return false
 	}
 	g.closed = true
@@ -49,7 +49,5 @@ func (g *gate) shut() bool {
 	if g.inside == 0 {
 		close(g.empty)
 	}
-	g.mu.Unlock()
-	<-g.empty
 	return true
 }

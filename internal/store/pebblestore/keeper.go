@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"bytes"
+	"context"
 	"time"
 
 	"postrider/internal/fault"
@@ -75,7 +76,7 @@ func (k *keeper) round() (again bool) {
 		name string
 		do   func() error
 	}{
-		{"sweep removed accounts", k.sweep},
+		{"sweep removed accounts", func() error { return k.sweep(context.Background()) }},
 		{"empty sparse segments", k.compact},
 		{"forget old accept ids", k.prune},
 	}
@@ -89,12 +90,7 @@ func (k *keeper) round() (again bool) {
 }
 
 func (k *keeper) stopping() bool {
-	select {
-	case <-k.s.stop:
-		return true
-	default:
-		return k.s.health.broken.Load() != nil
-	}
+	return k.s.stopping() || k.s.health.broken.Load() != nil
 }
 
 // collect gives back what nobody can want any more; it reports whether more
@@ -118,7 +114,7 @@ func (k *keeper) do(op operation) error {
 }
 
 // sweep removes the mail of removed accounts.
-func (k *keeper) sweep() error {
+func (k *keeper) sweep(ctx context.Context) error {
 	ids, err := k.marked()
 	if err != nil {
 		return err
@@ -126,8 +122,8 @@ func (k *keeper) sweep() error {
 	for _, id := range ids {
 		op := &sweepOp{account: id}
 		for !op.done {
-			if k.stopping() {
-				return nil
+			if k.stopping() || ctx.Err() != nil {
+				return ctx.Err()
 			}
 			if err := k.do(op); err != nil {
 				return err
@@ -335,6 +331,6 @@ func (k *keeper) pause() bool {
 	case <-k.s.stop:
 		return false
 	case <-t.C:
-		return true
+		return !k.s.gate.shutting()
 	}
 }

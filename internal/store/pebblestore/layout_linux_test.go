@@ -189,7 +189,7 @@ func openRecycledB(b *testing.B) layout {
 			b.Fatal(err)
 		}
 		for range defaultSegmentSize / pageSize {
-			f.Write(zeroPage[:])
+			f.Write(make([]byte, pageSize))
 		}
 		f.Sync()
 		f.Close()

@@ -181,6 +181,20 @@ func (w *load) removal(ids []mail.ID, account mail.AccountID, s state) {
 	}
 }
 
+// addAccounts makes a domain and n accounts in it.
+func addAccounts(t testing.TB, s *Store, n int) []mail.AccountID {
+	t.Helper()
+	changes := []store.Change{store.PutDomain{Domain: store.Domain{Name: "example.test"}}}
+	for i := range n {
+		changes = append(changes, store.PutAccount{New: true, Account: store.Account{Address: fmt.Sprintf("u%d@example.test", i)}})
+	}
+	ids, err := s.Change(t.Context(), changes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
 // verify holds a store against the ledger: before is what was known before the
 // moment that the store shows, after what was known after it. Set aside are
 // contents that the store has said it could not keep.

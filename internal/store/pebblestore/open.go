@@ -240,56 +240,6 @@ func (s *Store) numberFiles() error {
 	return indexFault("number files", it.Close())
 }
 
-// sweepOrphans removes the large files that nothing refers to: of messages that
-// were arriving when the process died. Those that arrive now have greater
-// numbers, from first on.
-func (s *Store) sweepOrphans(first uint64) {
-	var nums []uint64
-	if err := s.files.scan(func(num uint64) {
-		if num < first {
-			nums = append(nums, num)
-		}
-	}); err != nil {
-		s.health.log.Warn("store: look for files that nothing refers to", "err", err.Error())
-	}
-	op := &orphanOp{nums: nums}
-	if len(nums) == 0 || s.gate.enter("sweep") != nil {
-		return
-	}
-	err := s.do(op)
-	s.gate.leave()
-	if err != nil || s.health.broken.Load() != nil {
-		return
-	}
-	for _, num := range op.orphans {
-		s.files.remove(num)
-	}
-	if len(op.orphans) > 0 {
-		s.health.log.Info("store: removed files of messages that were not accepted", "files", len(op.orphans))
-	}
-}
-
-// orphanOp finds out which files nothing refers to. It goes through the
-// committer so as not to see a commit that is half settled.
-type orphanOp struct{ nums, orphans []uint64 }
-
-func (o *orphanOp) alone() bool { return false }
-
-// prepare implements operation.
-func (o *orphanOp) prepare(t *tx) error {
-	o.orphans = o.orphans[:0]
-	for _, num := range o.nums {
-		v, err := t.s.get(t.key.file(num))
-		if err == nil {
-			v.Close()
-		}
-		if fault.Is(err, fault.NotFound) && !t.s.files.isFreed(num) {
-			o.orphans = append(o.orphans, num)
-		}
-	}
-	return nil
-}
-
 // listSegments returns the numbers of the segments in a folder, ascending.
 func (s *Store) listSegments(dir string) ([]uint64, error) {
 	names, err := s.fs.List(dir)

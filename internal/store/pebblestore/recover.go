@@ -335,24 +335,37 @@ func (r *recovery) settle() error {
 }
 
 // keepDamaged keeps octets that were bad in a file in damaged/, where an
-// operator can look at them, and returns its name.
+// operator can look at them, and returns its name, or "nothing: " and why not.
 func (s *Store) keepDamaged(name string, b []byte) string {
-	dir := s.fs.PathJoin(s.o.Dir, damagedFolder)
-	if err := s.fs.MkdirAll(dir, 0o700); err != nil {
-		return "nothing: " + err.Error()
+	path, err := s.damagedPath(name)
+	if err == nil {
+		err = writeFile(s.fs, path, b)
 	}
-	path := s.fs.PathJoin(dir, fmt.Sprintf("%s-%s", s.o.Now().UTC().Format("20060102T150405"), name))
-	for i := 1; ; i++ {
-		if _, err := s.fs.Stat(path); err != nil {
-			break
-		}
-		path = fmt.Sprintf("%s.%d", path, i)
+	if err == nil {
+		err = syncDir(s.fs, s.fs.PathDir(path))
 	}
-	if err := writeFile(s.fs, path, b); err != nil {
-		return "nothing: " + err.Error()
-	}
-	if err := syncDir(s.fs, dir); err != nil {
+	if err != nil {
 		return "nothing: " + err.Error()
 	}
 	return path
+}
+
+// damagedPath returns a path in damaged/ that is free, and makes the folder if
+// need be.
+func (s *Store) damagedPath(name string) (string, error) {
+	dir := s.fs.PathJoin(s.o.Dir, damagedFolder)
+	if err := s.fs.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	if err := syncDir(s.fs, s.o.Dir); err != nil {
+		return "", err
+	}
+	first := s.fs.PathJoin(dir, s.o.Now().UTC().Format("20060102T150405")+"-"+name)
+	path := first
+	for i := 1; ; i++ {
+		if _, err := s.fs.Stat(path); err != nil {
+			return path, nil
+		}
+		path = fmt.Sprintf("%s.%d", first, i)
+	}
 }

@@ -45,6 +45,7 @@ type Store struct {
 	background sync.WaitGroup
 	stop       chan struct{} // closed when the store closes
 	rebuilt    bool          // the index was made anew, and not all is counted yet
+	damaged    bool          // this opening found something damaged, or cut off
 }
 
 var _ store.Store = (*Store)(nil)
@@ -281,12 +282,23 @@ func (s *Store) enter(ctx context.Context, op string) error {
 	return s.gate.enter(op)
 }
 
+// stopping reports whether the store closes.
+func (s *Store) stopping() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
+}
+
 // Close implements store.Keeper.
 func (s *Store) Close() error {
-	if !s.gate.shut() {
+	if !s.gate.close() {
 		return nil
 	}
-	close(s.stop)
+	close(s.stop) // whoever is inside in the background comes out soon
+	<-s.gate.empty
 	close(s.committer.queue)
 	<-s.committer.ended
 	s.background.Wait()
@@ -328,21 +340,6 @@ func (s *Store) Health() error {
 	return s.health.mail("health")
 }
 
-// sweepNow finishes the sweeping of removed accounts, if changes can be made.
-func (s *Store) sweepNow() {
-	ids, err := s.keeper.marked()
-	if err != nil {
-		return
-	}
-	for _, id := range ids {
-		for op := (&sweepOp{account: id}); !op.done; {
-			if s.do(op) != nil {
-				return
-			}
-		}
-	}
-}
-
 // Usage implements store.Keeper. The mail of removed accounts is swept first.
 func (s *Store) Usage(ctx context.Context) (store.Usage, error) {
 	const op = "usage"
@@ -350,7 +347,9 @@ func (s *Store) Usage(ctx context.Context) (store.Usage, error) {
 		return store.Usage{}, err
 	}
 	defer s.gate.leave()
-	s.sweepNow()
+	if err := s.keeper.sweep(ctx); err != nil && ctx.Err() != nil {
+		return store.Usage{}, fault.New(fault.Transient, op, err)
+	} // without the sweep too much is counted, no more
 	u := store.Usage{Engine: "pebble", Format: Format}
 	err := each(s.db, []byte{tableBlob}, func(_, v []byte) (bool, error) {
 		o, err := decodeBlob(v)
