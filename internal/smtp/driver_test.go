@@ -48,9 +48,9 @@ func (b *fakeBackend) Recipient(_ context.Context, tx *Transaction, r mail.Recip
 	case strings.HasPrefix(r.Address.Local, "unknown"):
 		return fault.New(fault.NotFound, "rcpt", nil)
 	case r.Address.Local == "own":
-		return Refuse(550, "7.1", "Own words\nin two lines")
+		return &Reply{Code: 550, Enhanced: "7.1", Text: "Own words\nin two lines"}
 	case r.Address.Local == "go":
-		return Refuse(421, "7.0", "Go away")
+		return &Reply{Code: 421, Enhanced: "7.0", Text: "Go away"}
 	}
 	return nil
 }

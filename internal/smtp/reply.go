@@ -1,7 +1,6 @@
 package smtp
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 )
@@ -57,8 +56,3 @@ func appendText(b []byte, line string, utf8 bool) []byte {
 
 // refuses reports whether the reply can stand as an error: 4yz or 5yz.
 func (r *Reply) refuses() bool { return 400 <= r.Code && r.Code <= 599 }
-
-// Refuse returns a reply as an error; it is a shorthand for backends.
-func Refuse(code int, enhanced, format string, args ...any) error {
-	return &Reply{Code: code, Enhanced: enhanced, Text: fmt.Sprintf(format, args...)}
-}

@@ -368,7 +368,7 @@ func TestFailuresOfTheBackend(t *testing.T) {
 	}
 	d := newDriver(&fakeBackend{sender: fault.New(fault.Invalid, "", nil)}, nil, false)
 	d.check(t, ehlo+"MAIL FROM:<a@b>\r\nRCPT TO:<alice@example.test>\r\n", "250, 553 5.1.7, 503 5.5.1")
-	d = newDriver(&fakeBackend{sender: Refuse(250, "0.0", "not an error")}, nil, false)
+	d = newDriver(&fakeBackend{sender: &Reply{Code: 250, Enhanced: "0.0", Text: "not an error"}}, nil, false)
 	d.check(t, ehlo+"MAIL FROM:<a@b>\r\n", "250, 451 4.3.0")
 }
 
