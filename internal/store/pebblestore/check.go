@@ -93,7 +93,7 @@ func (c *check) each(table byte, f func(key, v []byte) error) error {
 		if err := c.ctx.Err(); err != nil {
 			return false, fault.New(fault.Transient, "check", err)
 		}
-		if c.s.gate.shutting() {
+		if c.s.stopping() {
 			return false, fault.Newf(fault.Transient, "check", "the store is being closed")
 		}
 		return true, f(key, v)

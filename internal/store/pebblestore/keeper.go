@@ -313,6 +313,7 @@ func (k *keeper) compact() error {
 			return nil
 		}
 		if err := k.empty(num); err != nil {
+			k.stuck[num] = !k.stopping() && fault.KindOf(err) != fault.NoSpace
 			return err
 		}
 		if k.s.log.uses(num) && !k.stopping() {
@@ -331,6 +332,6 @@ func (k *keeper) pause() bool {
 	case <-k.s.stop:
 		return false
 	case <-t.C:
-		return !k.s.gate.shutting()
+		return true
 	}
 }
