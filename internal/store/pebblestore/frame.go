@@ -36,16 +36,21 @@ type storeID [16]byte
 //	32  LSN                   8
 //	40  octets of records     4
 //	44  octets of redo        4
-//	48  CRC32C of both        4
-//	52  zero                  8
+//	48  CRC32C of records     4
+//	52  CRC32C of redo        4
+//	56  zero                  4
 //	60  CRC32C of the above   4
+//
+// The redo has a checksum of its own: what is damaged in a record costs that
+// message, and not the whole commit.
 type frameHeader struct {
 	store   storeID
 	segment uint64
 	lsn     uint64
 	records uint32
 	redo    uint32
-	crc     uint32
+	crc     uint32 // of the records
+	redoCRC uint32
 }
 
 // size returns the octets of the frame without its padding.
@@ -66,7 +71,8 @@ func (h *frameHeader) put(frame []byte) {
 	binary.LittleEndian.PutUint32(b[40:], h.records)
 	binary.LittleEndian.PutUint32(b[44:], h.redo)
 	binary.LittleEndian.PutUint32(b[48:], h.crc)
-	clear(b[52:60])
+	binary.LittleEndian.PutUint32(b[52:], h.redoCRC)
+	clear(b[56:60])
 	binary.LittleEndian.PutUint32(b[60:], checksum(b[:60]))
 }
 
@@ -82,7 +88,21 @@ func parseFrame(b []byte) (h frameHeader, ok bool) {
 	h.records = binary.LittleEndian.Uint32(b[40:])
 	h.redo = binary.LittleEndian.Uint32(b[44:])
 	h.crc = binary.LittleEndian.Uint32(b[48:])
+	h.redoCRC = binary.LittleEndian.Uint32(b[52:])
 	return h, h.size() <= maxFrame
+}
+
+// sum sets the checksums of what follows the header in frame: h.records octets
+// of records, then the redo.
+func (h *frameHeader) sum(frame []byte) {
+	rest := frame[frameHeaderSize:]
+	h.crc, h.redoCRC = checksum(rest[:h.records]), checksum(rest[h.records:])
+}
+
+// verify reports whether the records and the redo, which follow the header, are
+// as they were written.
+func (h *frameHeader) verify(rest []byte) (records, redo bool) {
+	return checksum(rest[:h.records]) == h.crc, checksum(rest[h.records:]) == h.redoCRC
 }
 
 // recordHeaderSize is that of a record's header, in octets.

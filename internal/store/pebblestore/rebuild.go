@@ -337,7 +337,7 @@ func replaySegment(db *pebble.DB, f vfs.File, num uint64, id storeID) error {
 		if err := readFull(f, frame, off+frameHeaderSize); err != nil {
 			return err
 		}
-		if checksum(frame) != h.crc {
+		if _, sound := h.verify(frame); !sound {
 			off += pageSize
 			continue
 		}

@@ -24,6 +24,8 @@ type recovery struct {
 	replayed int
 	damaged  int
 	long     bool // the last frame was one that is not followed by zeros
+
+	buf, frame []byte // to read into
 }
 
 // recover replays the log from where the index is, and returns where the next
@@ -31,7 +33,8 @@ type recovery struct {
 //
 // A frame is written only after the one before it was synced. So a bad frame
 // with good ones after it was acknowledged and is damaged: it is set aside, and
-// the rest is replayed. A bad one at the end was never acknowledged: a write
+// the rest is replayed; if only its records are bad, so is it, and the messages
+// concerned read as damaged. A bad one at the end was never acknowledged: a write
 // that the crash cut off.
 func (s *Store) recover(from applied) (*recovery, error) {
 	nums, err := s.listSegments(s.log.dir)
@@ -41,20 +44,20 @@ func (s *Store) recover(from applied) (*recovery, error) {
 	r := &recovery{s: s, nums: nums, lsn: from.lsn, pos: from.next}
 	defer r.close()
 	for {
-		at, h, ok, err := r.find()
+		f, ok, err := r.find()
 		if err != nil {
 			return nil, err
 		}
 		if !ok {
 			break
 		}
-		if h.lsn != r.lsn+1 {
+		if f.h.lsn != r.lsn+1 {
 			if r.replayed == 0 && s.indexFS.holds() {
-				return nil, fault.Newf(fault.Corrupt, "replay the log", "%w: it knows of commit %d, the log goes on with %d", errIndex, r.lsn, h.lsn)
+				return nil, fault.Newf(fault.Corrupt, "replay the log", "%w: it knows of commit %d, the log goes on with %d", errIndex, r.lsn, f.h.lsn)
 			}
-			r.lost(at, &h)
+			r.lost(f.at, &f.h)
 		}
-		if err := r.replay(at, &h); err != nil {
+		if err := r.replay(&f); err != nil {
 			return nil, err
 		}
 	}
@@ -91,9 +94,30 @@ func (r *recovery) close() {
 	}
 }
 
-// find returns the next good frame at pos or after it. The frame after the last
-// of a segment is the first of the next.
-func (r *recovery) find() (position, frameHeader, bool, error) {
+// foundFrame is a frame of the log with a sound header and redo.
+type foundFrame struct {
+	at    position
+	h     frameHeader
+	whole bool // its records are sound, too
+}
+
+// find returns the next frame at pos or after it to be replayed: a whole one, or
+// one of which only records are damaged, if a whole one follows: that one was
+// acknowledged. The frame after the last of a segment is the first of the next.
+func (r *recovery) find() (next foundFrame, ok bool, err error) {
+	first := true
+	err = r.each(func(f foundFrame) bool {
+		if first {
+			next, first = f, false
+		}
+		ok = f.whole
+		return !ok
+	})
+	return next, ok, err
+}
+
+// each calls f with the frames at pos or after it, until it returns false.
+func (r *recovery) each(f func(foundFrame) bool) error {
 	for _, num := range r.nums {
 		if num < r.pos.segment {
 			continue
@@ -103,68 +127,89 @@ func (r *recovery) find() (position, frameHeader, bool, error) {
 			from = r.pos.offset
 		}
 		if err := r.open(num); err != nil {
-			return position{}, frameHeader{}, false, err
+			return err
 		}
-		off, h, ok, err := r.scan(from)
-		if err != nil || ok {
-			return position{num, off}, h, ok, err
+		if more, err := r.scan(from, f); err != nil || !more {
+			return err
 		}
 	}
-	return position{}, frameHeader{}, false, nil
+	return nil
 }
 
 // scanStep is how much is read at once in search of a frame, in octets.
 const scanStep = 1 << 20
 
-// scan looks for a good frame in the open segment from an offset on.
-func (r *recovery) scan(from int64) (int64, frameHeader, bool, error) {
-	buf := make([]byte, scanStep)
-	for off := from; ; off += scanStep {
-		n, err := r.file.ReadAt(buf, off)
+// scan calls f with the frames of the open segment from an offset on, until it
+// returns false. The frame that should follow is mostly there, at once.
+func (r *recovery) scan(from int64, f func(foundFrame) bool) (more bool, err error) {
+	if r.buf == nil {
+		r.buf = make([]byte, scanStep)
+	}
+	for off, step := from, int64(pageSize); ; off, step = off+step, scanStep {
+		n, err := r.file.ReadAt(r.buf[:step], off)
 		if err != nil && err != io.EOF {
-			return 0, frameHeader{}, false, fileFault("replay "+r.s.log.path(r.num), err)
+			return false, fileFault("replay "+r.s.log.path(r.num), err)
 		}
 		for i := 0; i+frameHeaderSize <= n; i += pageSize {
-			h, ok := parseFrame(buf[i:])
+			h, ok := parseFrame(r.buf[i:])
 			if !ok || h.store != r.s.id || h.segment != r.num || h.lsn <= r.lsn {
 				continue
 			}
-			ok, err := r.whole(off+int64(i), &h)
-			if err != nil || ok {
-				return off + int64(i), h, ok, err
+			at := off + int64(i)
+			records, redo, err := r.sound(at, &h)
+			if err != nil {
+				return false, err
+			}
+			if redo && !f(foundFrame{position{r.num, at}, h, records}) {
+				return false, nil
 			}
 		}
-		if n < scanStep {
-			return 0, frameHeader{}, false, nil
+		if int64(n) < step {
+			return true, nil
 		}
 	}
 }
 
-// whole reports whether a frame's octets are what its header says.
-func (r *recovery) whole(off int64, h *frameHeader) (bool, error) {
-	b := make([]byte, h.size()-frameHeaderSize)
+// sound reports which of a frame's octets are what its header says.
+func (r *recovery) sound(off int64, h *frameHeader) (records, redo bool, err error) {
+	n := int(h.size() - frameHeaderSize)
+	b := slices.Grow(r.frame[:0], n)[:n]
+	if n <= maxKeptFrame {
+		r.frame = b
+	}
 	switch err := readFull(r.file, b, off+frameHeaderSize); {
 	case err == io.ErrUnexpectedEOF:
-		return false, nil
+		return false, false, nil
 	case err != nil:
-		return false, fileFault("replay "+r.s.log.path(r.num), err)
+		return false, false, fileFault("replay "+r.s.log.path(r.num), err)
 	}
-	return checksum(b) == h.crc, nil
+	records, redo = h.verify(b)
+	return records, redo, nil
 }
 
 // replay applies a frame's redo to the index.
-func (r *recovery) replay(at position, h *frameHeader) error {
-	op := fmt.Sprintf("replay commit %d", h.lsn)
-	redo := make([]byte, h.redo) // the index may keep it
-	if err := readFull(r.file, redo, at.offset+frameHeaderSize+int64(h.records)); err != nil {
+func (r *recovery) replay(f *foundFrame) error {
+	op := fmt.Sprintf("replay commit %d", f.h.lsn)
+	if err := r.open(f.at.segment); err != nil {
+		return err
+	}
+	redo := make([]byte, f.h.redo) // the index may keep it
+	if err := readFull(r.file, redo, f.at.offset+frameHeaderSize+int64(f.h.records)); err != nil {
 		return fileFault(op, err)
+	}
+	if !f.whole {
+		r.damaged++
+		r.s.damaged = true
+		r.s.health.log.Error("store: part of the log is damaged: of one commit, messages can't be read",
+			"file", r.s.log.path(f.at.segment), "offset", f.at.offset, "commit", f.h.lsn,
+			"do", "find out what is wrong with the disk, then run: postrider store check --repair")
 	}
 	if err := applyRedo(r.s.db, redo); err != nil {
 		return indexFault(op, err)
 	}
-	r.lsn, r.last, r.pos = h.lsn, at, position{at.segment, at.offset + h.padded()}
+	r.lsn, r.last, r.pos = f.h.lsn, f.at, position{f.at.segment, f.at.offset + f.h.padded()}
 	r.replayed++
-	r.long = h.padded() >= longFrame
+	r.long = f.h.padded() >= longFrame
 	return nil
 }
 
@@ -172,6 +217,7 @@ func (r *recovery) replay(at position, h *frameHeader) error {
 // not the one that should follow.
 func (r *recovery) lost(next position, h *frameHeader) {
 	r.damaged++
+	r.s.damaged = true
 	upTo := int64(-1)
 	if next.segment == r.pos.segment {
 		upTo = next.offset
@@ -256,6 +302,7 @@ func (r *recovery) cutOff(at position) error {
 	if n < len(b) || !r.meant(at, b[:]) {
 		return nil
 	}
+	r.s.damaged = true
 	upTo := int64(-1)
 	if h, ok := parseFrame(b[:]); ok {
 		upTo = at.offset + h.size()
@@ -285,6 +332,7 @@ func (r *recovery) short() error {
 			}
 		}
 		if info.Size() < want {
+			r.s.damaged = true
 			r.s.health.log.Warn("store: a segment is shorter than it should be: the crash came when it was being made, or the end of it is lost",
 				"file", r.s.log.path(num), "octets", info.Size(), "expected", want, "do", "if it happens again, find out what is wrong with the disk")
 		}
@@ -322,7 +370,7 @@ func (r *recovery) settle() error {
 	if err := readFull(r.file, frame, r.last.offset); err != nil {
 		return fileFault(op, err)
 	}
-	if checksum(frame[frameHeaderSize:]) != h.crc {
+	if records, redo := h.verify(frame[frameHeaderSize:]); !records || !redo {
 		return fault.New(fault.Corrupt, op, errChecksum)
 	}
 	if _, err := r.file.WriteAt(frame, r.last.offset); err != nil {

@@ -323,7 +323,7 @@ func (t *tx) sealFrame() error {
 	}
 	t.redo = redo
 	t.records = append(t.records, repr...)
-	h.crc = checksum(t.records[frameHeaderSize:])
+	h.sum(t.records)
 	h.put(t.records)
 	t.records = append(t.records, zeroPage[:h.padded()-h.size()]...)
 	return nil
