@@ -21,11 +21,19 @@ type check struct {
 	repair   bool
 	report   func(store.Finding)
 	result   store.CheckResult
-	bad      map[uint64]string // contents that can't be read, and where they are kept
-	uncount  bool              // something is to be counted anew
+	bad      map[uint64]badContent
+	uncount  bool // something is to be counted anew
 	swept    map[mail.AccountID]bool
 	known    map[mail.AccountID]bool // true: there; false: reported as lost
 	segments map[uint64]int64        // live octets
+}
+
+// badContent is a content that can't be read.
+type badContent struct {
+	// stays: the messages that have it are not removed. The disk would not give
+	// the octets this time, or those there are could not be set aside.
+	stays bool
+	kept  string // where its octets are; empty: nowhere
 }
 
 // Check implements store.Keeper. Its memory grows with the number of findings,
@@ -46,7 +54,7 @@ func (s *Store) Check(ctx context.Context, repair bool, report func(store.Findin
 	defer s.pins.release(&p)
 	c := &check{
 		s: s, ctx: ctx, repair: repair, report: report, index: s.db.NewSnapshot(),
-		bad: make(map[uint64]string), swept: make(map[mail.AccountID]bool), known: make(map[mail.AccountID]bool), segments: make(map[uint64]int64),
+		bad: make(map[uint64]badContent), swept: make(map[mail.AccountID]bool), known: make(map[mail.AccountID]bool), segments: make(map[uint64]int64),
 	}
 	defer c.index.Close()
 	steps := []func() error{c.directory, c.contents, c.messages, c.references, c.space, c.setRight}
@@ -218,25 +226,33 @@ func (c *check) contents() error {
 		id, ok := keyUint64(key)
 		o, err := decodeBlob(v)
 		if !ok || err != nil {
-			c.setAside(id, nil, "its record", errValue)
+			c.setAside(id, nil, blob{}, "its record", errValue)
 			return nil
 		}
 		c.segments[o.segment] += o.length
 		place := fmt.Sprintf("%s, offset %d", c.s.log.path(o.segment), o.offset)
-		kept, err := c.s.verify(id, o)
+		octets, err := c.s.verify(id, o)
 		if err == nil && o.file != 0 {
 			place = c.s.files.path(o.file)
 			err = c.s.verifyFile(o)
 		}
-		if err == nil {
+		switch {
+		case err == nil:
 			return c.fileRow(id, o)
+		case isDamage(err):
+			c.setAside(id, octets, o, place, err)
+		default:
+			c.unread(id, place, err)
 		}
-		if !isDamage(err) {
-			return fileFault("read "+place, err)
-		}
-		c.setAside(id, kept, place, err)
 		return nil
 	})
+}
+
+// unread remembers a content that the disk did not give this time. Nobody knows
+// whether it is damaged: it stays.
+func (c *check) unread(id uint64, place string, err error) {
+	c.bad[id] = badContent{stays: true}
+	c.found(place, "a message's content could not be read this time: "+err.Error(), "")
 }
 
 // fileRow checks that a large file's row leads to its content.
@@ -261,18 +277,28 @@ func (c *check) fileRow(id uint64, o blob) error {
 }
 
 // setAside remembers a content that can't be read; with repair its octets are
-// kept and the messages that have it go.
-func (c *check) setAside(id uint64, octets []byte, place string, err error) {
-	kept := ""
-	if c.repair && len(octets) > 0 {
-		kept = c.s.keepDamaged(fmt.Sprintf("content-%016x", id), octets)
-	}
-	c.bad[id] = kept
+// kept, all there are, and the messages that have it go. If they can't be kept
+// nothing goes.
+func (c *check) setAside(id uint64, octets []byte, o blob, place string, damage error) {
+	problem := "a message's content can't be read: " + damage.Error()
 	repaired := "the messages that have it are removed"
-	if kept != "" {
-		repaired += "; its octets are kept in " + kept
+	var b badContent
+	if c.repair {
+		var err error
+		if b.kept, err = c.s.contentAside(id, octets, o); err != nil {
+			b = badContent{stays: true}
+			problem += "; it stays, since its octets can't be kept: " + err.Error()
+			repaired = ""
+		}
 	}
-	c.found(place, "a message's content can't be read: "+err.Error(), repaired)
+	if b.kept != "" {
+		repaired += "; its octets are kept in " + b.kept
+	}
+	if repaired != "" {
+		c.uncount = true
+	}
+	c.bad[id] = b
+	c.found(place, problem, repaired)
 }
 
 // verify reads a content's record and verifies it all. The octets are returned

@@ -66,11 +66,13 @@ func (c *check) messages() error {
 		}
 		c.result.Octets += msg.size
 		sum.add(uid, &msg)
-		why, err := c.content(&msg)
-		if err != nil {
+		why, stays, err := c.content(&msg)
+		switch {
+		case err != nil:
 			return err
-		}
-		if why != "" {
+		case stays:
+			c.found(where(m, uid), why, "")
+		case why != "":
 			c.found(where(m, uid), why, "removed")
 			gone = append(gone, doomed{m, uid})
 		}
@@ -88,29 +90,52 @@ func (c *check) messages() error {
 	return c.remove(gone)
 }
 
-// content says what is wrong with a message's content, empty if nothing is.
-func (c *check) content(msg *message) (string, error) {
-	if kept, ok := c.bad[msg.blob]; ok {
-		if kept != "" {
-			return "its content can't be read; it is kept in " + kept, nil
+// content says what is wrong with a message's content, empty if nothing is, and
+// whether the message stays all the same.
+func (c *check) content(msg *message) (why string, stays bool, err error) {
+	if b, ok := c.bad[msg.blob]; ok {
+		why = "its content can't be read"
+		switch {
+		case b.stays:
+			why += "; it stays"
+		case b.kept != "":
+			why += "; it is kept in " + b.kept
 		}
-		return "its content can't be read", nil
+		return why, b.stays, nil
 	}
 	o, err := findBlob(c.index, msg.blob)
 	if fault.Is(err, fault.Corrupt) {
-		return "its content is not there", nil
+		return "its content is not there", false, nil
 	}
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	beside := o.length - recordHeaderSize
 	if o.file == 0 {
 		beside -= o.body
 	}
-	if msg.size != int64(msg.prefixLen)+o.body || int64(msg.prefixOff)+int64(msg.prefixLen) > beside {
-		return "its size is not that of its content", nil
+	if msg.size == int64(msg.prefixLen)+o.body && int64(msg.prefixOff)+int64(msg.prefixLen) <= beside {
+		return "", false, nil
 	}
-	return "", nil
+	return c.misfit(msg.blob, o)
+}
+
+// misfit is the case of a message whose size is not that of its content. With
+// repair the content, which is sound, is kept before the message goes.
+func (c *check) misfit(id uint64, o blob) (why string, stays bool, err error) {
+	why = "its size is not that of its content"
+	if !c.repair {
+		return why, false, nil
+	}
+	octets, err := c.s.verify(id, o)
+	if err != nil {
+		return why + ", which can't be read any more; it stays", true, nil
+	}
+	kept, err := c.s.contentAside(id, octets, o)
+	if err != nil {
+		return why + "; it stays, since that can't be kept: " + err.Error(), true, nil
+	}
+	return why + ", which is kept in " + kept, false, nil
 }
 
 // mailboxSum holds a mailbox's head against its messages.
@@ -244,7 +269,7 @@ type doomed struct {
 
 // setRight counts everything anew if something was wrong.
 func (c *check) setRight() error {
-	if !c.repair || !c.uncount && len(c.bad) == 0 {
+	if !c.repair || !c.uncount {
 		return nil
 	}
 	return c.s.do(&recount{})

@@ -29,7 +29,7 @@ func (c *check) remove(gone []doomed) error {
 // on them. Only what is still as the check has seen it goes.
 type removeBad struct {
 	messages []doomed
-	bad      map[uint64]string
+	bad      map[uint64]badContent
 	snapshot getter
 }
 
@@ -65,7 +65,7 @@ func (o *removeBad) sound(t *tx, d doomed) bool {
 	if err != nil {
 		return false
 	}
-	if _, ok := o.bad[msg.blob]; ok {
+	if b, ok := o.bad[msg.blob]; ok && !b.stays {
 		return false
 	}
 	_, err = findBlob(t.s.db, msg.blob)
