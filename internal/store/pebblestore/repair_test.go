@@ -162,3 +162,46 @@ func TestCheckGoesOnAfterAReadError(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOctetsAfterALargeFileAreFound, since Open refuses such a file, and cut off
+// by repair: the message can be read again.
+func TestOctetsAfterALargeFileAreFound(t *testing.T) {
+	mem := vfs.NewMem()
+	s := mustOpen(t, smallOptions(mem))
+	accounts := addAccounts(t, s, 1)
+	body := bytes.Repeat([]byte("0123456789"), 40_000)
+	if err := acceptAs(s, mail.ID{1}, body, accounts); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := files(t, mem, "store/large")[0]
+	long := append(readAll(t, mem, file), 0)
+	replace(t, mem, file, long)
+	s = mustOpen(t, smallOptions(mem))
+	defer s.Close()
+	if len(findingsOf(t, s, false)) == 0 {
+		t.Error("check found nothing")
+	}
+	findingsOf(t, s, true)
+	for m, err := range s.List(t.Context(), accounts[0], mail.Inbox, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := verifyMessage(s, accounts[0], m, body); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := messagesIn(t, s, accounts[0]); n != 1 {
+		t.Errorf("%d messages after the repair, want 1", n)
+	}
+	for path, b := range kept(t, mem) {
+		if !bytes.Equal(b, long) {
+			t.Errorf("%s has %d octets, want the file as it was, %d", path, len(b), len(long))
+		}
+	}
+	if err := checkClean(s); err != nil {
+		t.Error(err)
+	}
+}
