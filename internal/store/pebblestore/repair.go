@@ -79,6 +79,7 @@ type recount struct {
 	t       *tx
 	now     time.Time
 	boxes   map[mailboxKey]*sums
+	of      map[mail.AccountID][]mailboxKey // the boxes of each account
 	refs    map[uint64]uint64
 	known   map[mail.AccountID]bool
 	numbers numbers
@@ -88,7 +89,10 @@ func (o *recount) alone() bool { return true }
 
 // prepare implements operation.
 func (o *recount) prepare(t *tx) error {
-	*o = recount{t: t, now: t.s.o.Now(), boxes: make(map[mailboxKey]*sums), refs: make(map[uint64]uint64), known: make(map[mail.AccountID]bool)}
+	*o = recount{
+		t: t, now: t.s.o.Now(), boxes: make(map[mailboxKey]*sums), of: make(map[mail.AccountID][]mailboxKey),
+		refs: make(map[uint64]uint64), known: make(map[mail.AccountID]bool),
+	}
 	var err error
 	if o.numbers, err = t.numbers(); err != nil && !isMissing(err) {
 		return err
@@ -113,6 +117,7 @@ func (o *recount) messages() error {
 		}
 		if o.boxes[m] == nil {
 			o.boxes[m] = &sums{}
+			o.of[m.account] = append(o.of[m.account], m)
 		}
 		o.boxes[m].add(uid, &msg)
 		o.refs[msg.blob]++
@@ -150,19 +155,15 @@ func (o *recount) account(id mail.AccountID) error {
 		return err
 	}
 	u.messages, u.octets = 0, 0
-	var mine []mailboxKey
-	for m := range o.boxes {
-		if m.account == id {
-			mine = append(mine, m)
-			u.lastMailbox = max(u.lastMailbox, m.mailbox)
-		}
+	for _, m := range o.of[id] {
+		u.lastMailbox = max(u.lastMailbox, m.mailbox)
 	}
 	for _, h := range heads {
 		u.lastMailbox = max(u.lastMailbox, h.key.mailbox)
 		u.modSeq = max(u.modSeq, h.modSeq)
 		o.numbers.validity = max(o.numbers.validity, h.uidValidity)
 	}
-	o.missing(u, heads, append(mine, mailboxKey{id, mail.Inbox}))
+	o.missing(u, heads, append(o.of[id], mailboxKey{id, mail.Inbox}))
 	for _, h := range heads {
 		sum := o.boxes[h.key]
 		if sum == nil {
@@ -262,8 +263,8 @@ func (o *recount) strays() error {
 // lostAccounts returns the accounts that have mail or mailboxes, but no record.
 func (o *recount) lostAccounts() (map[mail.AccountID]bool, error) {
 	lost := make(map[mail.AccountID]bool)
-	for m := range o.boxes {
-		lost[m.account] = true
+	for id := range o.of {
+		lost[id] = true
 	}
 	for _, table := range []byte{tableUsage, tableMailbox, tableSweep} {
 		err := each(o.t.s.db, []byte{table}, func(key, _ []byte) (bool, error) {
