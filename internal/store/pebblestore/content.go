@@ -2,7 +2,6 @@ package pebblestore
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 
 	"postrider/internal/fault"
@@ -57,7 +56,10 @@ func (s *Store) NewContent(ctx context.Context, size int64) (store.Content, erro
 	}
 	c := &content{s: s}
 	if size > s.o.SmallMax {
-		return c, c.spill()
+		if err := c.spill(); err != nil {
+			c.Discard()
+			return nil, err
+		}
 	}
 	return c, nil
 }
@@ -149,11 +151,7 @@ func (c *content) spill() error {
 // fault gives an error of the content's file its kind; a failed sync ends all
 // taking of mail.
 func (c *content) fault(op string, err error) error {
-	if failed := (*syncError)(nil); errors.As(err, &failed) {
-		c.s.health.fail("sync of a large message", err)
-		return fault.New(fault.Internal, op, err)
-	}
-	return fileFault(op, err)
+	return c.s.health.noteSync(op, err)
 }
 
 // finish makes a content in a file durable, name and all.
@@ -172,7 +170,7 @@ func (c *content) finish() error {
 	}
 	c.s.stats.written.Add(float64(c.file.length))
 	if err := c.s.files.settle(c.file.num); err != nil {
-		return c.fault(op, &syncError{err})
+		return c.fault(op, err)
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func (l *largeFiles) makeFolder(num uint64) error {
 		return err
 	}
 	if err := syncDir(l.fs, l.dir); err != nil {
-		return &syncError{err}
+		return err
 	}
 	l.folders[num/filesPerFolder] = true
 	return nil

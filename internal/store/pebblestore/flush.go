@@ -54,8 +54,11 @@ func (f *flusher) start(lsn uint64) {
 	f.s.background.Go(func() {
 		select {
 		case <-done:
-			f.flushed.Store(lsn)
-			f.s.keeper.wake()
+			// Pebble is not told of a folder that could not be synced.
+			if f.s.health.broken.Load() == nil {
+				f.flushed.Store(lsn)
+				f.s.keeper.wake()
+			}
 		case <-f.s.health.ended:
 		case <-f.s.stop:
 		}

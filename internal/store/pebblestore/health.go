@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -163,14 +164,35 @@ func (s *space) of(disk int64) int64 {
 	return min(disk/100, maxAutoReserve)
 }
 
+// isFull reports whether err says that the disk, or the user's share of it, is
+// full.
+func isFull(err error) bool { return vfs.IsNoSpaceError(err) || errors.Is(err, syscall.EDQUOT) }
+
+// isShort reports whether err says that no more files can be open at the moment:
+// nothing has happened to the disk.
+func isShort(err error) bool { return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) }
+
+// noteSync breaks the store if err is that of a sync, and returns err with its
+// kind. That a folder could not be opened to be synced can be tried again.
+func (h *health) noteSync(op string, err error) error {
+	if failed := (*syncError)(nil); errors.As(err, &failed) {
+		h.fail(op, err)
+		return fault.New(fault.Internal, op, err)
+	}
+	return fileFault(op, err)
+}
+
 // fileFault gives an error of a file operation its kind: NoSpace when the disk
-// is full, Internal otherwise.
+// is full, Transient when too many files are open, Internal otherwise.
 func fileFault(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if vfs.IsNoSpaceError(err) {
+	switch {
+	case isFull(err):
 		return fault.New(fault.NoSpace, op, err)
+	case isShort(err):
+		return fault.New(fault.Transient, op, err)
 	}
 	return fault.New(fault.Internal, op, err)
 }

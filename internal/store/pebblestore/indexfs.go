@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -25,11 +26,12 @@ const indexRetry = time.Second
 //     returns, removes tables that the MANIFEST on disk may already name. The
 //     log has everything, so nothing is lost by stopping.
 //   - A full disk is waited out: the index is behind meanwhile, and no mail is
-//     taken.
+//     taken. So is a lack of open files.
 type indexFS struct {
 	vfs.FS
 	health *health
 	stop   <-chan struct{}
+	short  atomic.Bool // a file could not be opened: too many are
 
 	mu      sync.Mutex
 	holding bool     // while the store opens
@@ -87,8 +89,10 @@ func (f *indexFS) may() error { return f.health.changes("write index") }
 func (f *indexFS) note(op string, err error) error {
 	switch {
 	case err == nil:
-	case vfs.IsNoSpaceError(err):
+	case isFull(err):
 		f.full(true)
+	case isShort(err):
+		f.short.Store(true)
 	default:
 		f.health.fail("index: "+op, err)
 	}
@@ -113,6 +117,13 @@ func (f *indexFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error)
 	if err := f.may(); err != nil {
 		return nil, err
 	}
+	if strings.HasPrefix(f.PathBase(name), "marker.") {
+		// Pebble syncs the folder only after this file, which makes the MANIFEST
+		// count, is there. What it names must be there, too.
+		if err := syncDir(f.FS, f.PathDir(name)); err != nil {
+			return nil, f.health.noteSync("index: sync "+f.PathDir(name), err)
+		}
+	}
 	file, err := f.FS.Create(name, c)
 	if f.note("create "+name, err) != nil {
 		return nil, err
@@ -122,7 +133,7 @@ func (f *indexFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error)
 
 // pause waits before a repetition.
 func (f *indexFS) pause() {
-	if f.health.broken.Load() == nil && !f.health.indexFull.Load() {
+	if f.health.broken.Load() == nil && !f.health.indexFull.Load() && !f.short.Swap(false) {
 		return
 	}
 	t := time.NewTimer(indexRetry)

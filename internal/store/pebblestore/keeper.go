@@ -52,9 +52,14 @@ func (k *keeper) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		lacking := k.s.health.lacking()
+		if k.s.health.indexFull.Load() {
+			lacking = nil // it is known
+		}
 		select {
 		case <-k.s.stop:
 			return
+		case <-lacking:
 		case <-k.called:
 		case <-timer.C:
 		}
@@ -71,6 +76,13 @@ func (k *keeper) run() {
 func (k *keeper) round() (again bool) {
 	if k.s.health.broken.Load() != nil {
 		return false
+	}
+	if fault.Is(k.s.health.mail("keep"), fault.NoSpace) {
+		k.s.log.drain()
+	}
+	if k.s.health.indexFull.Load() {
+		k.probe()
+		again = true
 	}
 	steps := []struct {
 		name string
@@ -89,6 +101,24 @@ func (k *keeper) round() (again bool) {
 	return k.collect() || again
 }
 
+// probeFile is written to learn whether there is space again for the index.
+const probeFile = "PROBE"
+
+// probe ends the lack of space for the index if as much can be written as a
+// flush takes. Waiting for Pebble to write does not do: with no mail taken there
+// may be nothing to flush.
+func (k *keeper) probe() {
+	s := k.s
+	name := s.fs.PathJoin(s.o.Dir, probeFile)
+	err := writeFile(s.fs, name, make([]byte, s.o.MemTableSize))
+	if err2 := s.fs.Remove(name); err == nil {
+		err = err2
+	}
+	if err == nil {
+		s.indexFS.full(false)
+	}
+}
+
 func (k *keeper) stopping() bool {
 	return k.s.stopping() || k.s.health.broken.Load() != nil
 }
@@ -96,6 +126,9 @@ func (k *keeper) stopping() bool {
 // collect gives back what nobody can want any more; it reports whether more
 // will be later.
 func (k *keeper) collect() bool {
+	if k.s.health.broken.Load() != nil {
+		return false
+	}
 	flushed := k.s.committer.flush.flushed.Load()
 	if k.s.log.collect(flushed, k.s.pins.clear) > 0 {
 		k.do(flushNow{})

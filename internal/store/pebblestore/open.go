@@ -95,7 +95,7 @@ func (s *Store) flushIndex() error {
 	}
 	select {
 	case <-done:
-		return nil
+		return s.health.changes(op)
 	case <-s.health.ended:
 		return s.health.changes(op)
 	case <-s.health.lacking():

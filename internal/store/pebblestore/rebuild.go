@@ -35,7 +35,7 @@ var errIndex = errors.New("the index is damaged")
 // than that it can't be read or written this time.
 func rebuildable(err error) bool {
 	var errno syscall.Errno
-	if errors.As(err, &errno) && errno != syscall.ENOENT || vfs.IsNoSpaceError(err) {
+	if errors.As(err, &errno) && errno != syscall.ENOENT || isFull(err) {
 		return false
 	}
 	return true

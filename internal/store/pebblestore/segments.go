@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -143,8 +144,7 @@ func (l *segmentLog) begin(f vfs.File, num uint64) error {
 		return fileFault(op, err)
 	}
 	if err := syncDir(l.fs, l.dir); err != nil {
-		l.health.fail("sync of folder "+l.dir, err)
-		return fault.New(fault.Internal, op, err)
+		return l.health.noteSync("sync of folder "+l.dir, err)
 	}
 	if l.file != nil {
 		l.file.Close() // everything in it is synced
@@ -157,17 +157,17 @@ func (l *segmentLog) begin(f vfs.File, num uint64) error {
 	return nil
 }
 
-// syncDir makes the names in a folder durable.
+// syncDir makes the names in a folder durable. If the sync itself failed the
+// error is a syncError.
 func syncDir(fs vfs.FS, dir string) error {
 	d, err := fs.OpenDir(dir)
 	if err != nil {
 		return err
 	}
-	err = d.Sync()
-	if err2 := d.Close(); err == nil {
-		err = err2
+	if err = d.Sync(); err != nil {
+		err = &syncError{err}
 	}
-	return err
+	return errors.Join(err, d.Close())
 }
 
 // write puts a frame, whole pages, at a position that place gave, and syncs it.
@@ -177,7 +177,7 @@ func (l *segmentLog) write(at position, frame []byte) error {
 	const op = "write log"
 	end := at.offset + int64(len(frame))
 	if _, err := l.file.WriteAt(frame, at.offset); err != nil {
-		if !vfs.IsNoSpaceError(err) {
+		if !isFull(err) {
 			l.health.fail("write of "+l.path(at.segment), err)
 		}
 		return fileFault(op, err)
@@ -217,7 +217,7 @@ func (l *segmentLog) writeAhead(end, frame int64) (int64, error) {
 	}
 	for l.long < to {
 		if _, err := l.file.WriteAt(zeroPage[:], l.long); err != nil {
-			if vfs.IsNoSpaceError(err) {
+			if isFull(err) {
 				break
 			}
 			return 0, err
@@ -314,12 +314,29 @@ func (l *segmentLog) retire(num uint64) {
 			f.Close()
 		}
 	}
-	if len(l.pool) < maxPool {
+	info, err := l.fs.Stat(l.path(num))
+	if len(l.pool) < maxPool && err == nil && info.Size() <= l.size { // a longer one was for one frame
 		l.pool = append(l.pool, num)
 		return
 	}
+	l.remove(num)
+}
+
+// remove removes a segment's file.
+func (l *segmentLog) remove(num uint64) {
 	if err := l.fs.Remove(l.path(num)); err != nil {
 		l.health.log.Warn("store: a segment that is free can't be removed", "file", l.path(num), "err", err.Error())
+	}
+}
+
+// drain removes the pool: its space is wanted.
+func (l *segmentLog) drain() {
+	l.mu.Lock()
+	pool := l.pool
+	l.pool = nil
+	l.mu.Unlock()
+	for _, num := range pool {
+		l.remove(num)
 	}
 }
 
@@ -415,11 +432,19 @@ func (l *segmentLog) trim() {
 	}
 }
 
-// onDisk returns the octets that segments and pool take up, about.
+// onDisk returns the octets of all segments, those in the pool included.
 func (l *segmentLog) onDisk() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return int64(len(l.all)+len(l.freed)+len(l.pool)) * l.size
+	names, err := l.fs.List(l.dir)
+	if err != nil {
+		return 0
+	}
+	var sum int64
+	for _, name := range names {
+		if info, err := l.fs.Stat(l.fs.PathJoin(l.dir, name)); err == nil { // it may go meanwhile
+			sum += info.Size()
+		}
+	}
+	return sum
 }
 
 // close closes all files.

@@ -72,7 +72,7 @@ func Open(o Options) (*Store, error) {
 	}
 	var err error
 	if s.lock, err = s.fs.Lock(s.fs.PathJoin(o.Dir, lockFile)); err != nil {
-		if vfs.IsNoSpaceError(err) {
+		if isFull(err) || isShort(err) {
 			return nil, fileFault(op, err)
 		}
 		return nil, fault.Newf(fault.Busy, op, "another postrider has the folder open: %w", err)
