@@ -294,5 +294,5 @@ func (s *Store) Open(ctx context.Context, account mail.AccountID, mailbox mail.M
 		return nil, fault.Wrap("open "+where(m, uid), err)
 	}
 	v.Close()
-	return s.openMessage(s.db, m, uid)
+	return s.openMessage(s.db, m, uid, &p)
 }

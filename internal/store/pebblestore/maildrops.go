@@ -200,7 +200,7 @@ func (d *maildrop) Open(ctx context.Context, uid mail.UID) (store.Reader, error)
 		return nil, err
 	}
 	defer d.s.gate.leave()
-	return d.s.openMessage(d.snapshot, d.head.key, uid)
+	return d.s.openMessage(d.snapshot, d.head.key, uid, &d.pin)
 }
 
 // Remove implements store.Maildrop.

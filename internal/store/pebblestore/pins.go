@@ -35,6 +35,24 @@ func (s *pins) hold(p *pin) {
 	s.mu.Unlock()
 }
 
+// share begins p's hold as of the time of another, which may end before it.
+func (s *pins) share(p, of *pin) {
+	s.mu.Lock()
+	if !of.held {
+		s.mu.Unlock()
+		s.hold(p)
+		return
+	}
+	*p = pin{epoch: of.epoch, prev: of, next: of.next, held: true}
+	if of.next == nil {
+		s.newest = p
+	} else {
+		of.next.prev = p
+	}
+	of.next = p
+	s.mu.Unlock()
+}
+
 // release ends p's hold. A second time it does nothing.
 func (s *pins) release(p *pin) {
 	s.mu.Lock()

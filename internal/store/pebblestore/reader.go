@@ -26,6 +26,7 @@ type reader struct {
 	size     int64
 	off      int64
 	blob     blob
+	id       uint64 // of blob
 	envelope []byte // nil: not read
 	buf      *[]byte
 	pin      pin
@@ -34,9 +35,10 @@ type reader struct {
 
 var _ store.Reader = (*reader)(nil)
 
-// openMessage opens a message that from knows. A pin must be held since before
-// from was taken.
-func (s *Store) openMessage(from getter, m mailboxKey, uid mail.UID) (store.Reader, error) {
+// openMessage opens a message that from knows. The pin must be held since before
+// from was taken; the reader has its own of that time if it needs more than it
+// has read.
+func (s *Store) openMessage(from getter, m mailboxKey, uid mail.UID, since *pin) (store.Reader, error) {
 	msg, err := findMessage(from, m, uid)
 	if err != nil {
 		return nil, fault.Wrap("open "+where(m, uid), err)
@@ -45,14 +47,14 @@ func (s *Store) openMessage(from getter, m mailboxKey, uid mail.UID) (store.Read
 	if err != nil {
 		return nil, fault.Wrap("open "+where(m, uid), err)
 	}
-	r := &reader{s: s, size: msg.size, blob: o}
+	r := &reader{s: s, size: msg.size, blob: o, id: msg.blob}
 	if err := r.load(&msg, o); err != nil {
 		r.Close()
 		return nil, s.readFault(m, uid, o, err)
 	}
-	if r.large != nil {
+	if r.large != nil || r.envelope == nil {
 		r.name = where(m, uid)
-		s.pins.hold(&r.pin) // the file may be wanted after the caller's pin
+		s.pins.share(&r.pin, since)
 	}
 	return r, nil
 }
@@ -343,12 +345,9 @@ func (r *reader) loadEnvelope() error {
 	if err := readFull(f, hb[:], r.blob.offset); err != nil {
 		return err
 	}
-	h, err := parseRecord(hb[:])
+	h, err := parseBlob(hb[:], r.id, r.blob)
 	if err != nil {
 		return err
-	}
-	if int64(h.envelope) > r.blob.length {
-		return errRecord
 	}
 	b := make([]byte, h.envelope)
 	if err := readFull(f, b, r.blob.offset+recordHeaderSize); err != nil {
@@ -369,12 +368,11 @@ func (r *reader) Close() error {
 	r.closed = true
 	r.s.buffers.put(r.buf)
 	r.buf, r.prefix, r.body, r.envelope = nil, nil, nil, nil
+	defer r.s.pins.release(&r.pin)
 	if r.large == nil {
 		return nil
 	}
 	buf := r.large.buf
 	r.s.transfers.Put(&buf)
-	err := r.large.file.Close()
-	r.s.pins.release(&r.pin)
-	return err
+	return r.large.file.Close()
 }
