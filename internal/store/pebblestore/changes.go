@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"context"
+	"slices"
 
 	"postrider/internal/fault"
 	"postrider/internal/mail"
@@ -28,6 +29,9 @@ func (s *Store) remove(ctx context.Context, r *removal) error {
 		return err
 	}
 	defer s.gate.leave()
+	if err := s.warm(ctx, r.box, r.uids, true); err != nil {
+		return fault.Wrap(op, err)
+	}
 	return fault.Wrap(op, s.do(r))
 }
 
@@ -71,29 +75,35 @@ type found struct {
 // contents. It changes nothing.
 func (t *tx) findAll(box mailboxKey, uids []mail.UID) ([]found, error) {
 	all := make([]found, 0, len(uids))
-	seen := make(map[mail.UID]struct{}, len(uids))
-	contents := make(map[uint64]*blobChange)
-	for _, uid := range uids {
-		if _, ok := seen[uid]; ok {
-			continue
+	err := eachOf(t.s.db, box, uids, func(uid mail.UID, m *message) error {
+		all = append(all, found{uid: uid, message: *m})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	contents := make(map[uint64]*blobChange, len(all))
+	ids := make([]uint64, 0, len(all))
+	for i := range all {
+		id := all[i].message.blob
+		if o := t.blobs[id]; o != nil {
+			contents[id] = o
+		} else {
+			ids = append(ids, id)
 		}
-		seen[uid] = struct{}{}
-		msg, err := findMessage(t.s.db, box, uid)
-		if fault.Is(err, fault.NotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		o := contents[msg.blob]
-		if o == nil {
-			o, err = t.blob(msg.blob)
-			if err != nil && !fault.Is(err, fault.NotFound) {
-				return nil, err
-			}
-			contents[msg.blob] = o
-		}
-		all = append(all, found{uid, msg, o})
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	fresh := make([]blobChange, 0, len(ids)) // one allocation
+	err = eachBlob(t.s.db, ids, func(id uint64, o blob) {
+		fresh = append(fresh, blobChange{blob: o, id: id})
+		contents[id] = &fresh[len(fresh)-1]
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		all[i].content = contents[all[i].message.blob]
 	}
 	return all, nil
 }
@@ -129,7 +139,11 @@ func (s *Store) SetFlags(ctx context.Context, account mail.AccountID, mailbox ma
 		return err
 	}
 	defer s.gate.leave()
-	return fault.Wrap(op, s.do(&flagging{mailboxKey{account, mailbox}, uids, set, clear}))
+	f := &flagging{mailboxKey{account, mailbox}, uids, set, clear}
+	if err := s.warm(ctx, f.box, uids, false); err != nil {
+		return fault.Wrap(op, err)
+	}
+	return fault.Wrap(op, s.do(f))
 }
 
 func (f *flagging) alone() bool { return len(f.uids) > manyUIDs }
@@ -152,22 +166,17 @@ func (f *flagging) prepare(t *tx) error {
 		message
 	}
 	var changes []change
-	seen := make(map[mail.UID]struct{}, len(f.uids))
-	for _, uid := range f.uids {
-		msg, err := findMessage(t.s.db, f.box, uid)
-		if fault.Is(err, fault.NotFound) {
-			continue
+	err = eachOf(t.s.db, f.box, f.uids, func(uid mail.UID, m *message) error {
+		flags := m.flags&^f.clear | f.set
+		if flags == m.flags {
+			return nil
 		}
-		if err != nil {
-			return err
-		}
-		flags := msg.flags&^f.clear | f.set
-		if _, ok := seen[uid]; ok || flags == msg.flags {
-			continue
-		}
-		seen[uid] = struct{}{}
-		msg.flags = flags
-		changes = append(changes, change{uid, msg})
+		m.flags = flags
+		changes = append(changes, change{uid, *m})
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	for i := range changes {
 		c := &changes[i]
