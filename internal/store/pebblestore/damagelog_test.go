@@ -132,3 +132,58 @@ func TestFilesOfUnfinishedMailGo(t *testing.T) {
 	}
 }
 
+// uidls returns the UIDLs of an Inbox, each with the message it names.
+func uidls(t *testing.T, s *Store, account mail.AccountID) map[string]mail.ID {
+	t.Helper()
+	all := make(map[string]mail.ID)
+	for m, err := range s.List(t.Context(), account, mail.Inbox, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[m.UIDL] = m.ID
+	}
+	return all
+}
+
+// TestLostCommitsNumbersAreNotGivenAgain whether it is in the middle of the log
+// or its end, and also if the first opening after it ends at once.
+func TestLostCommitsNumbersAreNotGivenAgain(t *testing.T) {
+	for _, last := range []bool{false, true} {
+		t.Run(fmt.Sprintf("last=%v", last), func(t *testing.T) {
+			mem := vfs.NewCrashableMem()
+			s := mustOpen(t, logOptions(mem))
+			accounts := addAccounts(t, s, 2)
+			if err := acceptAs(s, mail.ID{1}, []byte("one"), accounts[:1]); err != nil {
+				t.Fatal(err)
+			}
+			at := s.log.headPosition()
+			if err := acceptAs(s, mail.ID{2}, []byte("two"), accounts[:1]); err != nil {
+				t.Fatal(err)
+			}
+			if !last {
+				if err := acceptAs(s, mail.ID{3}, []byte("three"), accounts[1:]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := uidls(t, s, accounts[0])
+			crashed := mem.CrashClone(vfs.CrashCloneCfg{})
+			s.Close()
+			path, redo := redoAt(t, crashed, at)
+			flip(t, crashed, path, redo)
+			for i := range 2 {
+				s = mustOpen(t, logOptions(crashed))
+				if i == 1 {
+					if err := acceptAs(s, mail.ID{4}, []byte("four"), accounts[:1]); err != nil {
+						t.Fatal(err)
+					}
+					for uidl, id := range uidls(t, s, accounts[0]) {
+						if was, ok := before[uidl]; ok && was != id {
+							t.Errorf("%s names %v, it named %v", uidl, id, was)
+						}
+					}
+				}
+				s.Close()
+			}
+		})
+	}
+}

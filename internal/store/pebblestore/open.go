@@ -124,16 +124,19 @@ func (s *Store) openLog() error {
 	if err != nil {
 		return err
 	}
+	if s.damaged {
+		// Noted with what was replayed: the next opening would find nothing wrong.
+		if err := s.db.Set(keyJump, nil, pebble.NoSync); err != nil {
+			return indexFault("note damage", err)
+		}
+	}
 	if r.replayed > 0 {
 		s.health.log.Info("store: replayed the log", "commits", r.replayed, "damaged", r.damaged)
 		if err := s.flushIndex(); err != nil {
 			return err
 		}
 	}
-	v, err = s.get(keyRebuilt)
-	if s.rebuilt = err == nil; s.rebuilt {
-		v.Close()
-	}
+	s.rebuilt = s.has(keyRebuilt)
 	s.committer.lsn = r.lsn
 	s.committer.flush.flushed.Store(r.lsn)
 	if err := s.loadSegments(r); err != nil {

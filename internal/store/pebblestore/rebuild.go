@@ -382,6 +382,9 @@ func (b *rebuilder) ensure(db *pebble.DB, known identity) error {
 	} else if err := db.Set(keyApplied, applied{next: position{segment: 1}}.append(nil), pebble.NoSync); err != nil {
 		return err
 	}
+	if err := db.Set(keyJump, nil, pebble.NoSync); err != nil {
+		return err
+	}
 	return db.Set(keyRebuilt, nil, pebble.NoSync)
 }
 

@@ -90,6 +90,11 @@ func Open(o Options) (*Store, error) {
 			return nil, fault.Wrap(op, err)
 		}
 	}
+	if s.has(keyJump) {
+		if err := s.do(jump{}); err != nil {
+			s.health.fail("leaving out the numbers that lost commits gave", err) // mail would get them again
+		}
+	}
 	s.background.Go(s.keeper.run)
 	s.background.Go(func() { s.sweepOrphans(first) })
 	return s, nil
