@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -186,4 +187,68 @@ func TestLostCommitsNumbersAreNotGivenAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTornFrameIsToldOnce also if it is the first of a segment that goes to the
+// pool.
+func TestTornFrameIsToldOnce(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	o := smallOptions(mem)
+	o.MemTableSize = 4 << 20
+	s := mustOpen(t, o)
+	accounts := addAccounts(t, s, 1)
+	first := s.log.head
+	for i := byte(1); s.log.head == first; i++ {
+		if err := acceptAs(s, mail.ID{i}, make([]byte, 6000), accounts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path, redo := redoAt(t, mem, position{segment: s.log.head})
+	crashed := mem.CrashClone(vfs.CrashCloneCfg{})
+	s.Close()
+	flip(t, crashed, path, redo)
+	for i, want := range []bool{true, false} {
+		var said bytes.Buffer
+		o.FS, o.Logger = crashed, slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		s := mustOpen(t, o)
+		if got := said.Len() > 0; got != want {
+			t.Errorf("opening %d said %q, want something: %v", i, said.String(), want)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestSegmentWithADamagedFrameHeaderIsEmptied by what the index knows of it.
+func TestSegmentWithADamagedFrameHeaderIsEmptied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		s := mustOpen(t, smallOptions(mem))
+		accounts := addAccounts(t, s, 1)
+		at := s.log.headPosition()
+		fill(t, s, accounts, 40, 7000)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		flip(t, mem, "store/log/"+segmentName(at.segment), at.offset+45)
+		s = mustOpen(t, smallOptions(mem))
+		if err := s.Remove(t.Context(), accounts[0], mail.Inbox, uidRange(2, 20, 1)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if s.log.uses(at.segment) {
+			t.Error("the segment is still used")
+		}
+		r, err := s.Open(t.Context(), accounts[0], mail.Inbox, 1)
+		if err != nil {
+			t.Errorf("open the message that was moved: %v", err)
+		} else {
+			r.Close()
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -130,11 +130,14 @@ func (s *Store) openLog() error {
 			return indexFault("note damage", err)
 		}
 	}
-	if r.replayed > 0 {
+	if r.replayed > 0 || s.damaged {
 		s.health.log.Info("store: replayed the log", "commits", r.replayed, "damaged", r.damaged)
 		if err := s.flushIndex(); err != nil {
 			return err
 		}
+	}
+	if err := r.wipe(); err != nil {
+		return err
 	}
 	s.rebuilt = s.has(keyRebuilt)
 	s.committer.lsn = r.lsn

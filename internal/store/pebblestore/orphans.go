@@ -51,7 +51,7 @@ func (s *Store) sweepOrphan(num uint64) {
 		s.files.remove(num)
 		return
 	}
-	kept, err := s.damagedPath(fmt.Sprintf("large-%011x", num))
+	kept, err := s.asidePath(fmt.Sprintf("large-%011x", num))
 	if err == nil {
 		err = s.fs.Rename(s.files.path(num), kept)
 	}

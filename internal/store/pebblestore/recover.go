@@ -23,7 +23,8 @@ type recovery struct {
 	last     position // of it
 	replayed int
 	damaged  int
-	long     bool // the last frame was one that is not followed by zeros
+	long     bool     // the last frame was one that is not followed by zeros
+	torn     []uint64 // segments that begin with a frame that was cut off
 
 	buf, frame []byte // to read into
 }
@@ -247,7 +248,11 @@ func (r *recovery) setAside(at position, upTo int64) string {
 	if n == 0 && err != nil {
 		return "nothing: " + err.Error()
 	}
-	return r.s.keepDamaged(fmt.Sprintf("log-%d-%d", at.segment, at.offset), b[:n])
+	kept, err := r.s.aside(fmt.Sprintf("log-%d-%d", at.segment, at.offset), b[:n])
+	if err != nil {
+		return "nothing: " + err.Error()
+	}
+	return kept
 }
 
 // writtenEnd returns the offset of the first page of zeros at or after off, or
@@ -303,6 +308,9 @@ func (r *recovery) cutOff(at position) error {
 		return nil
 	}
 	r.s.damaged = true
+	if at.segment != r.pos.segment {
+		r.torn = append(r.torn, at.segment)
+	}
 	upTo := int64(-1)
 	if h, ok := parseFrame(b[:]); ok {
 		upTo = at.offset + h.size()
@@ -310,6 +318,26 @@ func (r *recovery) cutOff(at position) error {
 	kept := r.setAside(at, upTo)
 	r.s.health.log.Warn("store: the last write to the log is not whole: it was cut off before it was acknowledged, or is damaged since",
 		"file", r.s.log.path(at.segment), "offset", at.offset, "kept", kept)
+	return nil
+}
+
+// wipe takes the beginnings of torn frames away, so that the next opening does
+// not find them again: their segments are free, and keep their names until they
+// are used.
+func (r *recovery) wipe() error {
+	defer r.close()
+	for _, num := range r.torn {
+		if err := r.open(num); err != nil {
+			return err
+		}
+		op := "wipe " + r.s.log.path(num)
+		if _, err := r.file.WriteAt(zeroPage[:], 0); err != nil {
+			return fileFault(op, err)
+		}
+		if err := r.file.SyncData(); err != nil {
+			return fault.New(fault.Internal, op, err)
+		}
+	}
 	return nil
 }
 
@@ -380,40 +408,4 @@ func (r *recovery) settle() error {
 		return fault.New(fault.Internal, op, err)
 	}
 	return fileFault(op, syncDir(r.s.fs, r.s.log.dir))
-}
-
-// keepDamaged keeps octets that were bad in a file in damaged/, where an
-// operator can look at them, and returns its name, or "nothing: " and why not.
-func (s *Store) keepDamaged(name string, b []byte) string {
-	path, err := s.damagedPath(name)
-	if err == nil {
-		err = writeFile(s.fs, path, b)
-	}
-	if err == nil {
-		err = syncDir(s.fs, s.fs.PathDir(path))
-	}
-	if err != nil {
-		return "nothing: " + err.Error()
-	}
-	return path
-}
-
-// damagedPath returns a path in damaged/ that is free, and makes the folder if
-// need be.
-func (s *Store) damagedPath(name string) (string, error) {
-	dir := s.fs.PathJoin(s.o.Dir, damagedFolder)
-	if err := s.fs.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	if err := syncDir(s.fs, s.o.Dir); err != nil {
-		return "", err
-	}
-	first := s.fs.PathJoin(dir, s.o.Now().UTC().Format("20060102T150405")+"-"+name)
-	path := first
-	for i := 1; ; i++ {
-		if _, err := s.fs.Stat(path); err != nil {
-			return path, nil
-		}
-		path = fmt.Sprintf("%s.%d", first, i)
-	}
 }
