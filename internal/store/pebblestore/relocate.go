@@ -63,8 +63,17 @@ func (k *keeper) empty(num uint64) error {
 	var p pin
 	k.s.pins.hold(&p)
 	defer k.s.pins.release(&p)
+	if err := k.copyLive(num, k.s.eachRecord); err != nil || !k.s.log.uses(num) || k.stopping() {
+		return err
+	}
+	// A frame's header is damaged; where its records are the index knows.
+	return k.copyLive(num, k.s.eachKnown)
+}
+
+// copyLive copies those of a segment's records to the head that are referenced.
+func (k *keeper) copyLive(num uint64, each func(num uint64, f func(r relocation) (bool, error)) error) error {
 	op := &relocateOp{segment: num}
-	err := k.s.eachRecord(num, func(r relocation) (bool, error) {
+	err := each(num, func(r relocation) (bool, error) {
 		o, err := findBlob(k.s.db, r.header.blob)
 		if err != nil || o.segment != num || o.offset != r.offset {
 			return true, nil
@@ -114,6 +123,27 @@ func (s *Store) eachRecord(num uint64, f func(r relocation) (bool, error)) error
 		off += h.padded()
 	}
 	return nil
+}
+
+// eachKnown calls f with the whole records of a segment that the index knows,
+// until it returns false or an error.
+func (s *Store) eachKnown(num uint64, f func(r relocation) (bool, error)) error {
+	return each(s.db, []byte{tableBlob}, func(key, v []byte) (bool, error) {
+		id, ok := keyUint64(key)
+		o, err := decodeBlob(v)
+		if !ok || err != nil || o.segment != num {
+			return !s.stopping(), nil
+		}
+		b, err := s.verify(id, o)
+		if err != nil {
+			return true, nil // Check tells
+		}
+		h, err := parseRecord(b)
+		if err != nil {
+			return true, nil
+		}
+		return f(relocation{h, o.offset, b[recordHeaderSize:]})
+	})
 }
 
 // frameRecords calls f with the whole records of a frame.
