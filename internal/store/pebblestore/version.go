@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"strings"
 
-	"github.com/cockroachdb/errors/oserror"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"postrider/internal/fault"
@@ -134,4 +133,4 @@ func writeFile(fs vfs.FS, name string, data []byte) error {
 }
 
 // isNotExist reports whether err says that a file is not there.
-func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) || oserror.IsNotExist(err) }
+func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
