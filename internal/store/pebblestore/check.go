@@ -26,6 +26,8 @@ type check struct {
 	swept    map[mail.AccountID]bool
 	known    map[mail.AccountID]bool // true: there; false: reported as lost
 	segments map[uint64]int64        // live octets
+	drops    []badRow                // with repair
+	dropped  map[string]bool         // keys of bad rows that were reported
 }
 
 // Check implements store.Keeper. Its memory grows with the number of findings,
@@ -47,9 +49,10 @@ func (s *Store) Check(ctx context.Context, repair bool, report func(store.Findin
 	c := &check{
 		s: s, ctx: ctx, repair: repair, report: report, index: s.db.NewSnapshot(),
 		bad: make(map[uint64]badContent), swept: make(map[mail.AccountID]bool), known: make(map[mail.AccountID]bool), segments: make(map[uint64]int64),
+		dropped: make(map[string]bool),
 	}
 	defer c.index.Close()
-	steps := []func() error{c.directory, c.contents, c.messages, c.references, c.space, c.setRight}
+	steps := []func() error{c.directory, c.contents, c.messages, c.references, c.space, c.strays, c.setRight}
 	for _, step := range steps {
 		err := step()
 		if pebble.IsCorruptionError(err) {
@@ -96,6 +99,10 @@ func (c *check) each(table byte, f func(key, v []byte) error) error {
 		if c.s.stopping() {
 			return false, fault.Newf(fault.Transient, "check", "the store is being closed")
 		}
+		if n := keyLength(table); n > 0 && len(key) != n {
+			c.malformed(fmt.Sprintf("index row %q", key), "its key is malformed", key, v, nil)
+			return true, nil
+		}
 		return true, f(key, v)
 	})
 }
@@ -109,16 +116,11 @@ func (c *check) directory() error {
 			}
 			return nil
 		}),
-		c.each(tableDomain, func(key, v []byte) error {
-			if _, err := decodeDomain("", v); err != nil {
-				c.found("domain "+string(key[1:]), err.Error(), "")
-			}
-			return nil
-		}),
+		c.each(tableDomain, c.domain),
 		c.each(tableEntry, c.entry),
 		c.each(tableAccount, c.account),
 		c.each(tableUsage, c.lostAccount),
-		c.each(tableMailbox, c.lostAccount),
+		c.each(tableMailbox, c.mailbox),
 	)
 }
 
@@ -139,7 +141,8 @@ func (c *check) entry(key, v []byte) error {
 	name := string(key[1:])
 	e, err := decodeEntry(name, v)
 	if err != nil {
-		c.found("address "+name, err.Error(), "")
+		c.malformed("address "+name, err.Error(), key, v, nil)
+		c.drop(&badRow{key: inKey(domainOf(name), name)})
 		return nil
 	}
 	if _, err := findDomain(c.index, domainOf(name)); fault.Is(err, fault.NotFound) {
@@ -170,7 +173,7 @@ func (c *check) account(key, v []byte) error {
 	n, ok := keyUint64(key)
 	a, err := decodeAccount(mail.AccountID(n), v)
 	if !ok || err != nil {
-		c.found(fmt.Sprintf("account %d", n), errValue.Error(), "")
+		c.malformed(fmt.Sprintf("account %d", n), errValue.Error(), key, v, nil)
 		return nil
 	}
 	c.result.Accounts++

@@ -22,7 +22,8 @@ func (c *check) contents() error {
 		id, ok := keyUint64(key)
 		o, err := decodeBlob(v)
 		if !ok || err != nil {
-			c.setAside(id, nil, blob{}, "its record", errValue)
+			c.malformed(fmt.Sprintf("content %016x", id), errValue.Error(), key, v, nil)
+			c.bad[id] = badContent{stays: c.repair && !c.dropping(key)}
 			return nil
 		}
 		c.segments[o.segment] += o.length

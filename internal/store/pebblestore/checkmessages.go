@@ -41,12 +41,8 @@ func (c *check) messages() error {
 	var sum sums
 	var gone []doomed
 	err := c.each(tableMessage, func(key, v []byte) error {
-		m, ok := keyMailbox(key)
-		uid, okUID := keyUID(key)
-		if !ok || !okUID {
-			c.found("message", "its key is malformed", "")
-			return nil
-		}
+		m, _ := keyMailbox(key)
+		uid, _ := keyUID(key)
 		if m != box {
 			if err := c.mailboxSum(box, &sum); err != nil {
 				return err
@@ -59,9 +55,7 @@ func (c *check) messages() error {
 		c.result.Messages++
 		msg, err := decodeMessage(v)
 		if err != nil {
-			c.found(where(m, uid), "its record is malformed", "removed")
-			gone = append(gone, doomed{m, uid})
-			c.uncount = true
+			c.malformed(where(m, uid), errValue.Error(), key, v, nil)
 			return nil
 		}
 		c.result.Octets += msg.size
@@ -271,6 +265,9 @@ type doomed struct {
 func (c *check) setRight() error {
 	if !c.repair || !c.uncount {
 		return nil
+	}
+	if err := c.dropAll(); err != nil {
+		return err
 	}
 	return c.s.do(&recount{})
 }

@@ -232,6 +232,7 @@ func (o *recount) strays() error {
 		case err != nil:
 		case e.Account == 0:
 			_ = t.batch.Set(inKey(domainOf(e.Address), e.Address), nil, nil)
+			o.domain(domainOf(e.Address))
 		case lost[e.Account]:
 			addresses[e.Account] = e.Address
 		case !o.known[e.Account]:
@@ -333,8 +334,7 @@ func (o *recount) contents() error {
 		id, ok := keyUint64(key)
 		b, err := decodeBlob(v)
 		if !ok || err != nil {
-			_ = t.batch.Delete(append([]byte(nil), key...), nil) // what had it was removed
-			return true, nil
+			return true, nil // Check takes it away
 		}
 		if refs := o.refs[id]; refs != b.refs {
 			c := &blobChange{blob: b, id: id}
