@@ -266,8 +266,10 @@ func (c *check) setRight() error {
 	if !c.repair || !c.uncount {
 		return nil
 	}
-	if err := c.dropAll(); err != nil {
-		return err
-	}
-	return c.s.do(&recount{})
+	return c.s.directory.change(func() error {
+		if err := c.dropAll(); err != nil {
+			return err
+		}
+		return c.s.do(&recount{})
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"iter"
+	"slices"
 	"strings"
 
 	"postrider/internal/fault"
@@ -78,8 +79,17 @@ func (s *Store) Domain(ctx context.Context, name string) (store.Domain, error) {
 		return store.Domain{}, err
 	}
 	defer s.gate.leave()
+	d, generation, ok := s.directory.domains.get(name)
+	if ok {
+		return d, nil
+	}
+	name = strings.Clone(name) // what it was cut from is not kept
 	d, err := findDomain(s.db, name)
-	return d, fault.Wrap("domain "+name, err)
+	if err != nil {
+		return d, fault.Wrap("domain "+name, err)
+	}
+	s.directory.domains.put(name, d, generation)
+	return d, nil
 }
 
 func findDomain(from getter, name string) (store.Domain, error) {
@@ -101,8 +111,21 @@ func (s *Store) Entry(ctx context.Context, address string) (store.Entry, error) 
 		return store.Entry{}, err
 	}
 	defer s.gate.leave()
+	e, generation, ok := s.directory.entries.get(address)
+	if ok {
+		e.Targets = slices.Clone(e.Targets) // the caller's
+		return e, nil
+	}
+	address = strings.Clone(address) // what it was cut from is not kept
 	e, err := findEntry(s.db, address)
-	return e, fault.Wrap("address "+address, err)
+	if err != nil {
+		return e, fault.Wrap("address "+address, err)
+	}
+	if len(e.Targets) <= maxTargetsCached {
+		s.directory.entries.put(address, e, generation)
+		e.Targets = slices.Clone(e.Targets)
+	}
+	return e, nil
 }
 
 func findEntry(from getter, address string) (store.Entry, error) {
@@ -124,30 +147,43 @@ func (s *Store) Account(ctx context.Context, id mail.AccountID) (store.Account, 
 		return store.Account{}, err
 	}
 	defer s.gate.leave()
-	a, err := findAccount(s.db, id)
+	a, err := s.account(id)
 	if err != nil {
 		return a, fault.Newf(fault.KindOf(err), "account", "number %d: %w", id, err)
 	}
 	return a, nil
 }
 
-// findAccount returns an account with its usage.
+// account returns an account with its usage, which is always that of the index.
+func (s *Store) account(id mail.AccountID) (store.Account, error) {
+	a, generation, ok := s.directory.accounts.get(id)
+	if !ok {
+		var err error
+		if a, err = findAccount(s.db, id); err != nil {
+			return a, err
+		}
+		s.directory.accounts.put(id, a, generation)
+	}
+	u, err := findUsage(s.db, id)
+	if err != nil {
+		return store.Account{}, err
+	}
+	a.Messages, a.Octets = u.messages, u.octets
+	return a, nil
+}
+
+// findAccount returns an account without its usage.
 func findAccount(from getter, id mail.AccountID) (store.Account, error) {
 	var key keyBuf
 	v, err := lookUp(from, key.account(id))
 	if err != nil {
 		return store.Account{}, err
 	}
+	defer v.Close()
 	a, err := decodeAccount(id, v.b)
-	v.Close()
 	if err != nil {
 		return store.Account{}, fault.New(fault.Corrupt, "account", err)
 	}
-	u, err := findUsage(from, id)
-	if err != nil {
-		return store.Account{}, err
-	}
-	a.Messages, a.Octets = u.messages, u.octets
 	return a, nil
 }
 

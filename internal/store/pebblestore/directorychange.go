@@ -34,7 +34,7 @@ func (s *Store) Change(ctx context.Context, changes ...store.Change) ([]mail.Acc
 	}
 	defer s.gate.leave()
 	d := &directoryChange{changes: changes, now: s.o.Now()}
-	if err := s.do(d); err != nil {
+	if err := s.directory.change(func() error { return s.do(d) }); err != nil {
 		return nil, err
 	}
 	return d.ids, nil

@@ -37,6 +37,7 @@ type Store struct {
 	leases     leases
 	drops      drops
 	watchers   watchers
+	directory  directoryCache
 	arriving   arriving
 	buffers    *buffers
 	transfers  sync.Pool // *[]byte of transferSize
