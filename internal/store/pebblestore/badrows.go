@@ -179,7 +179,7 @@ func (c *check) meta(key, v []byte) error {
 
 // unknown looks for rows outside of all tables.
 func (c *check) unknown() error {
-	from := []byte{}
+	var from []byte
 	for i := 0; i <= len(tables); i++ {
 		var to []byte
 		if i < len(tables) {
