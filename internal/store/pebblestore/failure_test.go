@@ -43,8 +43,10 @@ func (f *failAt) MaybeError(op errorfs.Op) error {
 
 func (f *failAt) String() string { return "failAt" }
 
-var errIO = fmt.Errorf("test disk: %w", syscall.EIO)
-var errFull = fmt.Errorf("test disk: %w", syscall.ENOSPC)
+var (
+	errIO   = fmt.Errorf("test disk: %w", syscall.EIO)
+	errFull = fmt.Errorf("test disk: %w", syscall.ENOSPC)
+)
 
 // TestEveryFailureKeepsWhatWasAcknowledged lets, one by one, the operations of
 // the disk fail under load.

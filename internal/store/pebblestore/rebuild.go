@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"postrider/internal/fault"
 )
@@ -44,7 +44,10 @@ func rebuildable(err error) bool {
 // rebuild makes the index anew from the tables of the old one, which goes to
 // damaged/. What a damaged block held is lost; what was flushed last and is
 // still in the log comes back from there.
-func (s *Store) rebuild(known identity) error {
+//
+// The index's own list of tables counts if whole is set; else all tables that
+// are there do.
+func (s *Store) rebuild(known identity, whole bool) error {
 	const op = "make the index anew"
 	old := s.fs.PathJoin(s.o.Dir, indexFolder)
 	fresh, raw := s.fs.PathJoin(s.o.Dir, newIndex), s.fs.PathJoin(s.o.Dir, sortIndex)
@@ -54,6 +57,9 @@ func (s *Store) rebuild(known identity) error {
 		return fileFault(op, err)
 	}
 	b := &rebuilder{s: s}
+	if whole {
+		b.live = s.liveTables(old)
+	}
 	err := b.gather(old, raw)
 	if err == nil {
 		err = b.emit(fresh, known)
@@ -70,7 +76,7 @@ func (s *Store) rebuild(known identity) error {
 	if err := errors.Join(syncDir(s.fs, fresh), syncDir(s.fs, s.o.Dir)); err != nil {
 		return fileFault(op, err)
 	}
-	s.health.log.Warn("store: the index is made anew", "records", b.records, "tables", b.tables, "damaged tables", b.bad)
+	s.health.log.Warn("store: the index is made anew", "records", b.records, "tables", b.tables, "damaged tables", b.bad, "doubtful records left out", b.doubted)
 	return fileFault(op, errors.Join(s.fs.RemoveAll(raw), s.finishRebuild()))
 }
 
@@ -101,13 +107,17 @@ func (s *Store) finishRebuild() error {
 
 // rebuilder gathers the newest record of each key from the old index's tables.
 type rebuilder struct {
-	s      *Store
-	raw    *pebble.DB // length and key → sequence number, table, kind, value
-	spans  []deletedSpan
-	tables int
-	bad    int
+	s          *Store
+	raw        *pebble.DB // length and key → sequence number, table, kind, value
+	spans      []deletedSpan
+	gaps       []gap
+	gapsBefore int                           // the last table that was damaged
+	live       map[uint64]pebble.SSTableInfo // the tables that are in use; nil: not known
+	tables     int
+	bad        int
 
 	records int
+	doubted int
 	key     []byte
 	val     []byte
 }
@@ -140,6 +150,9 @@ func (b *rebuilder) gather(old, raw string) error {
 		if !ok || err != nil {
 			continue
 		}
+		if _, used := b.live[num]; b.live != nil && !used {
+			continue // its records are in others, those newer than it has
+		}
 		b.tables++
 		damaged, err := b.table(b.s.fs.PathJoin(old, name), num)
 		if err != nil {
@@ -147,6 +160,7 @@ func (b *rebuilder) gather(old, raw string) error {
 		}
 		if damaged != nil {
 			b.bad++
+			b.unread(num)
 			b.s.health.log.Error("store: a table of the index is damaged", "table", name, "err", damaged.Error())
 		}
 	}
@@ -180,10 +194,13 @@ func (b *rebuilder) table(path string, num uint64) (damaged, err error) {
 		return err, nil
 	}
 	defer it.Close()
+	var lost gap
 	for kv := it.First(); kv != nil; kv = it.Next() {
+		lost.first = append(lost.first[:0], kv.K.UserKey...)
 		v, _, verr := kv.Value(nil)
 		if verr != nil {
 			damaged = verr
+			b.gaps = append(b.gaps, gap{bytes.Clone(lost.first), bytes.Clone(lost.first)})
 			continue
 		}
 		if err := b.take(kv.K.UserKey, v, uint64(kv.SeqNum()), num, byte(kv.Kind())); err != nil {
@@ -194,7 +211,9 @@ func (b *rebuilder) table(path string, num uint64) (damaged, err error) {
 		return damaged, nil
 	}
 	damaged = it.Error()
+	defer func() { b.gaps = append(b.gaps, lost) }()
 	for kv := it.Last(); kv != nil; kv = it.Prev() {
+		lost.last = append(lost.last[:0], kv.K.UserKey...)
 		v, _, verr := kv.Value(nil)
 		if verr != nil {
 			continue
@@ -204,6 +223,42 @@ func (b *rebuilder) table(path string, num uint64) (damaged, err error) {
 		}
 	}
 	return damaged, nil
+}
+
+// unread adds the gap of a table of which nothing could be read.
+func (b *rebuilder) unread(num uint64) {
+	if len(b.gaps) > b.gapsBefore {
+		b.gapsBefore = len(b.gaps)
+		return
+	}
+	var g gap // the whole index
+	if t, ok := b.live[num]; ok {
+		g = gap{t.Smallest.UserKey, t.Largest.UserKey}
+	}
+	b.gaps = append(b.gaps, g)
+	b.gapsBefore = len(b.gaps)
+}
+
+// liveTables returns the tables that an index which can be opened uses, or nil.
+func (s *Store) liveTables(dir string) map[uint64]pebble.SSTableInfo {
+	o := s.plainOptions()
+	o.ReadOnly = true
+	db, err := pebble.Open(dir, o)
+	if err != nil {
+		return nil
+	}
+	defer db.Close()
+	levels, err := db.SSTables()
+	if err != nil {
+		return nil
+	}
+	live := make(map[uint64]pebble.SSTableInfo)
+	for _, tables := range levels {
+		for _, t := range tables {
+			live[uint64(t.BackingSSTNum)] = t
+		}
+	}
+	return live
 }
 
 // deletions gathers a table's deletions of spans.
@@ -250,10 +305,13 @@ func (b *rebuilder) emit(fresh string, known identity) error {
 		return err
 	}
 	if b.bad > 0 {
-		err = b.replayAll(db, known.id)
+		err = b.replayGaps(db, known.id)
 	}
 	if err == nil {
 		err = b.write(db)
+	}
+	if err == nil && b.bad > 0 {
+		err = b.doubt(db)
 	}
 	if err == nil {
 		err = b.ensure(db, known)
@@ -291,64 +349,6 @@ func (b *rebuilder) write(db *pebble.DB) error {
 	return it.Error()
 }
 
-// replayAll applies every commit that is still in the log, as the ground on
-// which the tables' records are laid: what damaged blocks held comes back from
-// there, as far as its segment was not used again. Mail whose removal was in
-// such a block comes back, too; better than that other mail goes.
-func (b *rebuilder) replayAll(db *pebble.DB, id storeID) error {
-	dir := b.s.fs.PathJoin(b.s.o.Dir, logFolder)
-	nums, err := b.s.listSegments(dir)
-	if err != nil {
-		return err
-	}
-	for _, num := range nums {
-		f, err := b.s.fs.Open(b.s.fs.PathJoin(dir, segmentName(num)))
-		if err != nil {
-			return err
-		}
-		err = replaySegment(db, f, num, id)
-		if err2 := f.Close(); err == nil {
-			err = err2
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return db.Delete(keyApplied, pebble.NoSync) // the tables' counts, or the log is replayed in order
-}
-
-// replaySegment applies the whole frames of a segment.
-func replaySegment(db *pebble.DB, f vfs.File, num uint64, id storeID) error {
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	var hb [frameHeaderSize]byte
-	for off := int64(0); off+frameHeaderSize <= info.Size(); {
-		if err := readFull(f, hb[:], off); err != nil {
-			return err
-		}
-		h, ok := parseFrame(hb[:])
-		if !ok || h.store != id || h.segment != num || off+h.size() > info.Size() {
-			off += pageSize
-			continue
-		}
-		frame := make([]byte, h.size()-frameHeaderSize)
-		if err := readFull(f, frame, off+frameHeaderSize); err != nil {
-			return err
-		}
-		if _, sound := h.verify(frame); !sound {
-			off += pageSize
-			continue
-		}
-		if err := applyRedo(db, frame[h.records:]); err != nil {
-			return err
-		}
-		off += h.padded()
-	}
-	return nil
-}
-
 // applyRedo applies a commit's redo, which the index may keep.
 func applyRedo(db *pebble.DB, redo []byte) error {
 	batch := db.NewBatch()
@@ -377,9 +377,11 @@ func (b *rebuilder) ensure(db *pebble.DB, known identity) error {
 	} else if err := db.Set(keyStore, known.append(nil), pebble.NoSync); err != nil {
 		return err
 	}
-	if _, closer, err := db.Get(keyApplied); err == nil {
-		closer.Close()
-	} else if err := db.Set(keyApplied, applied{next: position{segment: 1}}.append(nil), pebble.NoSync); err != nil {
+	at, err := b.position(db, known.id)
+	if err != nil {
+		return err
+	}
+	if err := db.Set(keyApplied, at.append(nil), pebble.NoSync); err != nil {
 		return err
 	}
 	if err := db.Set(keyJump, nil, pebble.NoSync); err != nil {

@@ -147,8 +147,8 @@ func (s *Store) open() error {
 		return fileFault("put the new index in place", err)
 	}
 	if _, err := s.fs.Stat(s.fs.PathJoin(s.o.Dir, rebuildFile)); err == nil {
-		if err := s.rebuild(found); err != nil {
-			return err
+		if err := s.rebuild(found, true); err != nil {
+			s.health.log.Error("store: the index can't be made anew; the damaged one is used as it is", "err", err.Error())
 		}
 	}
 	err = s.openAll(found, have, damaged)
@@ -158,7 +158,7 @@ func (s *Store) open() error {
 	if err := s.closeAll(); err != nil {
 		s.health.log.Debug("store: close of the damaged index", "err", err.Error())
 	}
-	if err2 := s.rebuild(found); err2 != nil {
+	if err2 := s.rebuild(found, false); err2 != nil {
 		return errors.Join(err, err2)
 	}
 	return s.openAll(found, have, damaged)

@@ -1,0 +1,159 @@
+package pebblestore
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"postrider/internal/mail"
+	"postrider/internal/store"
+)
+
+// staleLog returns the disk of a store whose log still holds the delivery of a
+// message to the second account, and the making of a third, but no more their
+// removals; the first account has 300 messages.
+func staleLog(t *testing.T) (fs *vfs.MemFS, accounts []mail.AccountID) {
+	t.Helper()
+	mem := vfs.NewMem()
+	s := mustOpen(t, smallOptions(mem))
+	accounts = addAccounts(t, s, 4)
+	removed := accounts[2]
+	if _, err := s.Change(t.Context(), store.PutAccount{Account: store.Account{ID: removed, Address: "ex@example.test", Password: "old"}}); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, s, accounts[:1], 7, 7000) // keeps the first segment in use
+	fill(t, s, accounts[1:3], 1, 100)
+	rolled := func(to mail.AccountID) {
+		for h := s.log.headPosition().segment; s.log.headPosition().segment == h; {
+			fill(t, s, []mail.AccountID{to}, 1, 7000)
+		}
+	}
+	rolled(accounts[3])
+	if err := s.Remove(t.Context(), accounts[1], mail.Inbox, []mail.UID{1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Change(t.Context(), store.RemoveAccount{ID: removed}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Usage(t.Context()); err != nil { // sweeps
+		t.Fatal(err)
+	}
+	gone := s.log.headPosition().segment
+	rolled(accounts[3])
+	for end := time.Now().Add(20 * time.Second); ; {
+		var uids []mail.UID
+		for m := range s.List(t.Context(), accounts[3], mail.Inbox, 0) {
+			uids = append(uids, m.UID)
+		}
+		if err := s.Remove(t.Context(), accounts[3], mail.Inbox, uids); err != nil {
+			t.Fatal(err)
+		}
+		rolled(accounts[3])
+		if err := s.do(flushNow{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := mem.Stat("store/log/" + segmentName(gone)); err != nil {
+			break // it was used again
+		}
+		if time.Now().After(end) {
+			t.Fatal("the segment of the removals is not used again")
+		}
+		time.Sleep(10 * time.Millisecond)
+		s.keeper.wake()
+	}
+	for i := range 300 {
+		if err := acceptAs(s, mail.ID{9, byte(i), byte(i >> 8)}, []byte("x"), accounts[:1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.flushIndex(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.Compact(t.Context(), []byte{0}, []byte{255}, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return mem, accounts
+}
+
+// TestRebuildBringsNothingRemovedBack wherever a table of the index is damaged,
+// and nobody can log in to an account that was removed.
+func TestRebuildBringsNothingRemovedBack(t *testing.T) {
+	fs, accounts := staleLog(t)
+	for _, path := range files(t, fs, "store/index") {
+		if !strings.HasSuffix(path, ".sst") {
+			continue
+		}
+		sound := readAll(t, fs, path)
+		for i := range 12 {
+			at := int64(len(sound) * i / 12)
+			t.Run(fmt.Sprintf("%s/%d", path, at), func(t *testing.T) {
+				damaged := copyDisk(t, fs)
+				flip(t, damaged, path, at)
+				s := mustOpen(t, smallOptions(damaged))
+				if _, err := s.Check(t.Context(), true, func(store.Finding) {}); err != nil {
+					t.Fatal(err)
+				}
+				s.Close()
+				s = mustOpen(t, smallOptions(damaged))
+				defer s.Close()
+				if a, err := s.Account(t.Context(), accounts[2]); err == nil && (!a.Disabled || a.Password != "") {
+					t.Errorf("the removed account is back: %+v", a)
+				}
+				for m, err := range s.List(t.Context(), accounts[1], mail.Inbox, 0) {
+					t.Errorf("removed mail is back: %+v, %v", m, err)
+				}
+			})
+		}
+	}
+}
+
+// copyDisk returns a copy of all files of a store.
+func copyDisk(t *testing.T, from vfs.FS) *vfs.MemFS {
+	t.Helper()
+	to := vfs.NewMem()
+	for _, path := range files(t, from, "store") {
+		if err := to.MkdirAll(to.PathDir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		replace(t, to, path, readAll(t, from, path))
+	}
+	for _, path := range []string{"store/log", "store/large"} {
+		if err := to.MkdirAll(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return to
+}
+
+// TestFailedRebuildLeavesTheOldIndex in use.
+func TestFailedRebuildLeavesTheOldIndex(t *testing.T) {
+	mem := vfs.NewMem()
+	s := mustOpen(t, smallOptions(mem))
+	accounts := addAccounts(t, s, 1)
+	fill(t, s, accounts, 3, 100)
+	if err := s.askRebuild(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f := &failAt{err: errFull, lasting: true, matches: func(op errorfs.Op) bool {
+		return isWrite(op) && strings.Contains(op.Path, sortIndex)
+	}}
+	s, err := Open(smallOptions(errorfs.Wrap(mem, f)))
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	defer s.Close()
+	b, err := s.Mailbox(t.Context(), accounts[0], mail.Inbox)
+	if err != nil || b.Messages != 3 {
+		t.Errorf("mailbox: %d messages, %v, want 3", b.Messages, err)
+	}
+}

@@ -1,0 +1,224 @@
+package pebblestore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"postrider/internal/mail"
+)
+
+// gap is where keys of a damaged table are lost: from first to last. A last of
+// nil is the end of the index.
+type gap struct{ first, last []byte }
+
+// inGap reports whether the record of a key may have been in a damaged block.
+func (b *rebuilder) inGap(key []byte) bool {
+	for _, g := range b.gaps {
+		if bytes.Compare(key, g.first) >= 0 && (g.last == nil || bytes.Compare(key, g.last) <= 0) {
+			return true
+		}
+	}
+	return false
+}
+
+// replayGaps lays what commits still in the log say of keys in gaps as ground,
+// on which the tables' records are laid. A removal may be in a segment that was
+// used again since, so that what comes back here is not always right: doubt
+// looks at it.
+func (b *rebuilder) replayGaps(db *pebble.DB, id storeID) error {
+	dir := b.s.fs.PathJoin(b.s.o.Dir, logFolder)
+	nums, err := b.s.listSegments(dir)
+	if err != nil {
+		return err
+	}
+	for _, num := range nums {
+		f, err := b.s.fs.Open(b.s.fs.PathJoin(dir, segmentName(num)))
+		if err != nil {
+			return err
+		}
+		err = eachRedo(f, num, id, func(_ int64, _ *frameHeader, redo []byte) error { return b.applyGaps(db, redo) })
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachRedo calls f with the sound redos of a segment.
+func eachRedo(file vfs.File, num uint64, id storeID, f func(off int64, h *frameHeader, redo []byte) error) error {
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	var hb [frameHeaderSize]byte
+	for off := int64(0); off+frameHeaderSize <= info.Size(); {
+		if err := readFull(file, hb[:], off); err != nil {
+			return err
+		}
+		h, ok := parseFrame(hb[:])
+		if !ok || h.store != id || h.segment != num || off+h.size() > info.Size() {
+			off += pageSize
+			continue
+		}
+		redo := make([]byte, h.redo)
+		if err := readFull(file, redo, off+frameHeaderSize+int64(h.records)); err != nil {
+			return err
+		}
+		if checksum(redo) != h.redoCRC {
+			off += pageSize
+			continue
+		}
+		if err := f(off, &h, redo); err != nil {
+			return err
+		}
+		off += h.padded()
+	}
+	return nil
+}
+
+// applyGaps applies those changes of a redo that fall into gaps.
+func (b *rebuilder) applyGaps(db *pebble.DB, redo []byte) error {
+	batch, whole := db.NewBatch(), db.NewBatch()
+	defer batch.Close()
+	defer whole.Close()
+	if err := whole.SetRepr(redo); err != nil {
+		return err
+	}
+	r := whole.Reader()
+	for {
+		kind, key, value, ok, err := r.Next()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return db.Apply(batch, pebble.NoSync)
+		}
+		switch {
+		case kind == pebble.InternalKeyKindRangeDelete:
+			err = batch.DeleteRange(key, value, nil)
+		case !b.inGap(key) || key[0] == tableSegment || bytes.Equal(key, keyApplied):
+		case kind == pebble.InternalKeyKindDelete:
+			err = batch.Delete(key, nil)
+		case kind == pebble.InternalKeyKindSet:
+			err = batch.Set(key, fromLog(key, value), nil)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// fromLog is a record as it may come back from the log: an account only without
+// a login, since it may have been removed, or its password changed.
+func fromLog(key, value []byte) []byte {
+	if key[0] != tableAccount {
+		return value
+	}
+	n, _ := keyUint64(key)
+	a, err := decodeAccount(mail.AccountID(n), value)
+	if err != nil {
+		return value
+	}
+	a.Disabled, a.Password = true, ""
+	return appendAccount(nil, &a)
+}
+
+// doubt removes what came back from the log but hangs on a record that sound
+// blocks would hold if it were there still: it was removed.
+func (b *rebuilder) doubt(db *pebble.DB) error {
+	has := func(key []byte) bool {
+		_, closer, err := db.Get(key)
+		if err == nil {
+			closer.Close()
+		}
+		return err == nil
+	}
+	var k, k2 keyBuf
+	rows := []struct {
+		table byte
+		keep  func(key, v []byte) bool
+	}{
+		{tableAccount, func(key, _ []byte) bool {
+			n, _ := keyUint64(key)
+			return has(k.usage(mail.AccountID(n))) && has(k2.mailbox(mailboxKey{mail.AccountID(n), mail.Inbox}))
+		}},
+		{tableUsage, func(key, _ []byte) bool { n, _ := keyUint64(key); return has(k.account(mail.AccountID(n))) }},
+		{tableMailbox, func(key, _ []byte) bool { n, _ := keyUint64(key); return has(k.account(mail.AccountID(n))) }},
+		{tableMessage, func(key, v []byte) bool {
+			m, _ := keyMailbox(key)
+			msg, err := decodeMessage(v)
+			return err == nil && has(k.blob(msg.blob)) && has(k2.mailbox(m))
+		}},
+	}
+	for _, row := range rows {
+		err := each(db, []byte{row.table}, func(key, v []byte) (bool, error) {
+			if !b.inGap(key) || b.found(key) || row.keep(key, v) {
+				return true, nil
+			}
+			b.doubted++
+			return true, db.Delete(key, pebble.NoSync)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// found reports whether a key was in a table.
+func (b *rebuilder) found(key []byte) bool {
+	b.key = append(binary.BigEndian.AppendUint16(b.key[:0], uint16(len(key))), key...)
+	_, closer, err := b.raw.Get(b.key)
+	if err == nil {
+		closer.Close()
+	}
+	return err == nil
+}
+
+// position returns how far the index is: what its tables say, or what follows
+// from the rows of segments, which each commit writes along, if that is further:
+// replaying commits over newer records would bring back what they removed.
+func (b *rebuilder) position(db *pebble.DB, id storeID) (applied, error) {
+	at := applied{next: position{segment: 1}}
+	if v, closer, err := db.Get(keyApplied); err == nil {
+		if a, err := decodeApplied(v); err == nil {
+			at = a
+		}
+		closer.Close()
+	}
+	head := at.next
+	err := each(db, []byte{tableSegment}, func(key, v []byte) (bool, error) {
+		num, ok := keyUint64(key)
+		row, err := decodeSegment(v)
+		if ok && err == nil && (num > head.segment || num == head.segment && row.used > head.offset) {
+			head = position{num, row.used}
+		}
+		return true, nil
+	})
+	if err != nil || head == at.next {
+		return at, err
+	}
+	f, err := b.s.fs.Open(b.s.fs.PathJoin(b.s.o.Dir, logFolder, segmentName(head.segment)))
+	if err != nil {
+		return at, err
+	}
+	defer f.Close()
+	lsn := uint64(0)
+	err = eachRedo(f, head.segment, id, func(off int64, h *frameHeader, _ []byte) error {
+		switch {
+		case off < head.offset:
+			lsn = max(lsn, h.lsn)
+		case lsn == 0:
+			lsn = h.lsn - 1
+		}
+		return nil
+	})
+	if lsn > at.lsn {
+		at = applied{lsn, head}
+	}
+	return at, err
+}
