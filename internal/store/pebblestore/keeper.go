@@ -346,7 +346,7 @@ func (k *keeper) compact() error {
 			return nil
 		}
 		if err := k.empty(num); err != nil {
-			k.stuck[num] = !k.stopping() && fault.KindOf(err) != fault.NoSpace
+			k.stuck[num] = !k.stopping() && !fault.Is(err, fault.NoSpace) && !isShort(err)
 			return err
 		}
 		if k.s.log.uses(num) && !k.stopping() {

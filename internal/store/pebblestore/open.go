@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -18,6 +19,37 @@ const indexFormat = pebble.FormatColumnarBlocks
 // changes until it has caught up, which it may never do. The flusher has a limit
 // that ends in an error instead.
 const noStall = 1 << 20
+
+// openAll opens index and log.
+func (s *Store) openAll(found identity, have, damaged bool) error {
+	if err := s.openIndex(have); err != nil {
+		return err
+	}
+	if err := s.identify(found, have && !damaged); err != nil {
+		return err
+	}
+	if err := s.openLog(); err != nil {
+		return err
+	}
+	s.indexFS.letGo()
+	return nil
+}
+
+// closeAll closes what openAll opened.
+func (s *Store) closeAll() error {
+	var err error
+	if s.log != nil {
+		err = s.log.close()
+	}
+	if s.db != nil {
+		err = errors.Join(err, s.db.Close())
+	}
+	if s.cache != nil {
+		s.cache.Unref()
+	}
+	s.log, s.db, s.cache = nil, nil, nil
+	return err
+}
 
 // openIndex opens the index. One that is not there is made, unless the store is
 // known to be.

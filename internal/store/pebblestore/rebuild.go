@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -39,6 +40,16 @@ func rebuildable(err error) bool {
 		return false
 	}
 	return true
+}
+
+// indexDamaged reports whether opening failed since the index is damaged, and
+// there is something to make it anew from.
+func (s *Store) indexDamaged(err error) bool {
+	if s.health.broken.Load() != nil || !errors.Is(err, errIndex) && !pebble.IsCorruptionError(err) {
+		return false
+	}
+	names, err := s.fs.List(s.fs.PathJoin(s.o.Dir, indexFolder))
+	return err == nil && slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, ".sst") })
 }
 
 // rebuild makes the index anew from the tables of the old one, which goes to

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
-	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -38,6 +36,7 @@ type Store struct {
 	drops      drops
 	watchers   watchers
 	directory  directoryCache
+	recent     recentIDs // the committer's
 	arriving   arriving
 	buffers    *buffers
 	transfers  sync.Pool // *[]byte of transferSize
@@ -162,47 +161,6 @@ func (s *Store) open() error {
 		return errors.Join(err, err2)
 	}
 	return s.openAll(found, have, damaged)
-}
-
-// openAll opens index and log.
-func (s *Store) openAll(found identity, have, damaged bool) error {
-	if err := s.openIndex(have); err != nil {
-		return err
-	}
-	if err := s.identify(found, have && !damaged); err != nil {
-		return err
-	}
-	if err := s.openLog(); err != nil {
-		return err
-	}
-	s.indexFS.letGo()
-	return nil
-}
-
-// closeAll closes what openAll opened.
-func (s *Store) closeAll() error {
-	var err error
-	if s.log != nil {
-		err = s.log.close()
-	}
-	if s.db != nil {
-		err = errors.Join(err, s.db.Close())
-	}
-	if s.cache != nil {
-		s.cache.Unref()
-	}
-	s.log, s.db, s.cache = nil, nil, nil
-	return err
-}
-
-// indexDamaged reports whether opening failed since the index is damaged, and
-// there is something to make it anew from.
-func (s *Store) indexDamaged(err error) bool {
-	if s.health.broken.Load() != nil || !errors.Is(err, errIndex) && !pebble.IsCorruptionError(err) {
-		return false
-	}
-	names, err := s.fs.List(s.fs.PathJoin(s.o.Dir, indexFolder))
-	return err == nil && slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, ".sst") })
 }
 
 // makeFolders makes the folders that are missing.
