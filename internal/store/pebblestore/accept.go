@@ -160,6 +160,9 @@ func (op *acceptOp) repeated(t *tx) (bool, error) {
 	if _, ok := t.accepted[op.a.ID]; ok {
 		return false, errAgain
 	}
+	if t.s.recent.fresh(t.s.db, op.a.ID) {
+		return false, nil
+	}
 	v, closer, err := t.s.db.Get(t.key.accept(op.a.ID))
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
@@ -204,6 +207,7 @@ func (op *acceptOp) place(t *tx) error {
 	t.addRecord(&op.record, *op.meta, op.content.body(), uint64(len(op.result.Placed)))
 	op.large = op.record.file != 0
 	t.accepted[op.a.ID] = struct{}{}
+	t.s.recent.add(op.a.ID)
 	t.val = appendPlaced(t.val[:0], t.s.o.Now(), op.result.Placed)
 	return t.set(t.key.accept(op.a.ID))
 }
