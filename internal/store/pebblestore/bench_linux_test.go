@@ -35,8 +35,10 @@ func benchAccept(b testing.TB, s *Store, body []byte, to []mail.AccountID) {
 	}
 	now := time.Now()
 	a := store.Accept{ID: mail.NewID(now), Content: c, Received: now, Deliveries: make([]store.Delivery, len(to))}
-	a.Envelope = mail.Envelope{ID: a.ID, From: mail.Address{Local: "sender", Domain: "example.net"},
-		Recipients: []mail.Recipient{{Address: mail.Address{Local: "u0", Domain: "example.test"}}}}
+	a.Envelope = mail.Envelope{
+		ID: a.ID, From: mail.Address{Local: "sender", Domain: "example.net"},
+		Recipients: []mail.Recipient{{Address: mail.Address{Local: "u0", Domain: "example.test"}}},
+	}
 	for i, id := range to {
 		a.Deliveries[i] = store.Delivery{Account: id, Mailbox: mail.Inbox, Prefix: benchPrefix}
 	}
