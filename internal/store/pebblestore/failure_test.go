@@ -214,10 +214,10 @@ func TestFullDiskRefusesAndGoesOn(t *testing.T) {
 // TestReserveRefusesMailOnly: below the reserve mail is refused, the rest goes on.
 func TestReserveRefusesMailOnly(t *testing.T) {
 	mem := vfs.NewMem()
-	now := time.Unix(1_700_000_000, 0)
+	var asked atomic.Int64 // the keeper asks for the time, too
 	o := smallOptions(mem)
 	o.Reserve = 1000
-	o.Now = func() time.Time { now = now.Add(2 * spaceEvery); return now }
+	o.Now = func() time.Time { return time.Unix(1_700_000_000, 0).Add(time.Duration(asked.Add(2)) * spaceEvery) }
 	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 20, TotalBytes: 1 << 30})
 	s := mustOpen(t, o)
 	defer s.Close()
