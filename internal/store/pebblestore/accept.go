@@ -23,7 +23,6 @@ type acceptOp struct {
 	content *content
 	meta    *[]byte // envelope, then prefixes
 	record  recordHeader
-	file    uint64
 
 	heads  []*head
 	result store.Accepted

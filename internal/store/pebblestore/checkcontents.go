@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -112,11 +113,11 @@ func (s *Store) verify(id uint64, o blob) ([]byte, error) {
 	}
 	defer s.log.release(f)
 	b := make([]byte, o.length)
-	n, err := f.ReadAt(b, o.offset)
-	if n < len(b) {
-		if err := readFull(f, b, o.offset); err != nil {
-			return b[:n], err
+	if n, err := f.ReadAt(b, o.offset); n < len(b) {
+		if err == nil || err == io.EOF {
+			err = io.ErrUnexpectedEOF
 		}
+		return b[:n], err
 	}
 	h, err := parseBlob(b, id, o)
 	if err != nil {

@@ -51,10 +51,3 @@ func (g *gate) close() bool {
 	}
 	return true
 }
-
-// shutting reports whether the gate is closed: long work inside ends then.
-func (g *gate) shutting() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.closed
-}
