@@ -44,7 +44,7 @@ func staleLog(t *testing.T) (fs *vfs.MemFS, accounts []mail.AccountID) {
 	}
 	gone := s.log.headPosition().segment
 	rolled(accounts[3])
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(2 * time.Minute); ; {
 		var uids []mail.UID
 		for m := range s.List(t.Context(), accounts[3], mail.Inbox, 0) {
 			uids = append(uids, m.UID)

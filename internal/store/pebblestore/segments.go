@@ -116,8 +116,8 @@ func (l *segmentLog) roll() error {
 	l.mu.Lock()
 	num, old, reuse := l.next, uint64(0), len(l.pool) > 0
 	if reuse {
-		old = l.pool[len(l.pool)-1]
-		l.pool = l.pool[:len(l.pool)-1]
+		old = l.pool[0] // the oldest: what is left in it is the least wanted
+		l.pool = append(l.pool[:0], l.pool[1:]...)
 	}
 	l.mu.Unlock()
 	if reuse {
