@@ -62,7 +62,6 @@ func staleLog(t *testing.T) (fs *vfs.MemFS, accounts []mail.AccountID) {
 		if time.Now().After(end) {
 			t.Fatal("the segment of the removals is not used again")
 		}
-		time.Sleep(10 * time.Millisecond)
 		s.keeper.wake()
 	}
 	for i := range 300 {
