@@ -77,7 +77,7 @@ func (d *scanListings) WriteTo(w io.Writer) (int64, error) {
 }
 
 // uidListings is the body of UIDL. It reads the names from the store while it
-// writes them.
+// writes them, unless they are known.
 type uidListings struct {
 	d   *maildrop
 	ctx context.Context
@@ -86,6 +86,9 @@ type uidListings struct {
 // WriteTo writes the listings and the dot.
 func (u uidListings) WriteTo(w io.Writer) (int64, error) {
 	c := newChunk(w, u.d.messages-u.d.marked)
+	if u.d.loaded && !u.d.regular.broken {
+		return u.writeRegular(c)
+	}
 	err := u.d.each(u.ctx, func(i int, m *store.Message) error {
 		if u.d.isMarked(i) {
 			return nil
@@ -97,6 +100,20 @@ func (u uidListings) WriteTo(w io.Writer) (int64, error) {
 	if err != nil {
 		u.d.failed(err)
 		return c.n, err
+	}
+	return c.close()
+}
+
+func (u uidListings) writeRegular(c *chunk) (int64, error) {
+	for i, uid := range u.d.uids {
+		if u.d.isMarked(i) {
+			continue
+		}
+		c.begin(i)
+		c.b = u.d.regular.append(c.b, uid)
+		if err := c.end(); err != nil {
+			return c.n, err
+		}
 	}
 	return c.close()
 }

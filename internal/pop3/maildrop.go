@@ -3,6 +3,7 @@ package pop3
 import (
 	"context"
 	"math/bits"
+	"strings"
 
 	"postrider/internal/fault"
 	"postrider/internal/mail"
@@ -27,6 +28,7 @@ type maildrop struct {
 	marks                []uint64
 	marked, markedOctets int64
 	names                window
+	regular              regular
 	sending              sending
 }
 
@@ -79,6 +81,7 @@ func (d *maildrop) each(ctx context.Context, visit func(i int, m *store.Message)
 		}
 		if loading {
 			d.uids, d.sizes = append(d.uids, m.UID), append(d.sizes, m.Size)
+			d.regular.look(i, &m)
 		} else if i >= len(d.uids) || d.uids[i] != m.UID {
 			return fault.Newf(fault.Internal, "list maildrop", "the snapshot has changed at message %d", i+1)
 		}
@@ -146,8 +149,47 @@ type window struct {
 	uidls []string
 }
 
+// regular is what makes every UIDL of a maildrop known without reading the list
+// again: all are one prefix and the message's UID as eight hexadecimal digits,
+// as an engine makes them that keeps no names.
+type regular struct {
+	prefix string
+	broken bool
+}
+
+// look learns from message i, the first of which is 0.
+func (r *regular) look(i int, m *store.Message) {
+	at := len(m.UIDL) - 8
+	if at < 0 || r.broken {
+		r.broken = true
+		return
+	}
+	if i == 0 {
+		r.prefix = strings.Clone(m.UIDL[:at])
+	}
+	var digits [8]byte
+	r.broken = m.UIDL[:at] != r.prefix || m.UIDL[at:] != string(appendHex(digits[:0], m.UID))
+}
+
+// append appends a message's UIDL.
+func (r *regular) append(b []byte, uid mail.UID) []byte {
+	return appendHex(append(b, r.prefix...), uid)
+}
+
+// appendHex appends eight digits.
+func appendHex(b []byte, uid mail.UID) []byte {
+	const digits = "0123456789abcdef"
+	for shift := 28; shift >= 0; shift -= 4 {
+		b = append(b, digits[uid>>shift&15])
+	}
+	return b
+}
+
 // uidl returns the UIDL of message i, which is loaded.
 func (d *maildrop) uidl(ctx context.Context, i int) (string, error) {
+	if !d.regular.broken {
+		return string(d.regular.append(nil, d.uids[i])), nil
+	}
 	w := &d.names
 	if i < w.first || i >= w.first+len(w.uidls) {
 		first := i - i%windowSize

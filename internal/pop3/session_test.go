@@ -302,6 +302,43 @@ func TestUIDLByNumberReadsTheListRarely(t *testing.T) {
 	}
 }
 
+// UIDLs that follow from the UIDs are not read again after LIST; a single other
+// one has all of them read, and every one is what the store says.
+func TestUIDLIsReadAgainOnlyIfItDoesNotFollowFromTheUID(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		odd   string // the UIDL of the third message
+		lists int
+	}{
+		{"all follow", "6a213f9000000fff", 1},
+		{"another prefix", "6a213f9100000fff", 2},
+		{"another number", "6a213f9000000ffe", 2},
+		{"upper case", "6a213f9000000FFF", 2},
+		{"short", "x", 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newFake()
+			want := "+OK unique-id listing follows\r\n"
+			for i, uidl := range []string{"6a213f9000000001", "6a213f90000000ab", tt.odd} {
+				b.add("alice@example.test", fakeMessage{uid: []mail.UID{1, 0xab, 0xfff}[i], content: "x", uidl: uidl})
+				if i != 1 {
+					want += fmt.Sprintf("%d %s\r\n", i+1, uidl)
+				}
+			}
+			c := login(t, b, nil)
+			c.say("LIST")
+			c.say("DELE 2")
+			if got := c.say("UIDL"); got != want+".\r\n" {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			if b.lists != tt.lists {
+				t.Errorf("read the list %d times, want %d", b.lists, tt.lists)
+			}
+			c.want("UIDL 3", "+OK 3 "+tt.odd)
+		})
+	}
+}
+
 func TestLongListings(t *testing.T) {
 	const n = 100_000
 	b := newFake()
