@@ -3,9 +3,11 @@ package pebblestore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 
@@ -39,7 +41,8 @@ func soundStore(t *testing.T, closed bool) (*vfs.MemFS, []mail.AccountID, map[ma
 	return crashed, accounts, known
 }
 
-// files lists all files below a folder, but for those that hold nothing.
+// files lists all files below a folder, but for those that hold nothing. The
+// store may remove some meanwhile.
 func files(t *testing.T, fs vfs.FS, dir string) []string {
 	t.Helper()
 	names, err := fs.List(dir)
@@ -50,6 +53,9 @@ func files(t *testing.T, fs vfs.FS, dir string) []string {
 	for _, name := range names {
 		path := fs.PathJoin(dir, name)
 		info, err := fs.Stat(path)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // the store has removed it meanwhile
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
