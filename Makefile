@@ -73,6 +73,7 @@ bench:
 # Pages that are made from the tables in the code; the tests hold them to it.
 docs:
 	$(GO) test -run 'TestPage' ./internal/cli -update
+	$(GO) test -run 'TestReferencePage' ./internal/config -update
 
 # Installed only where something is missing, and only as root.
 clients:
