@@ -115,6 +115,9 @@ type Envelope struct {
 	Size     int64
 	Ret      Ret
 	EnvID    string
+	// Hold is until when the sender wants the message to be held (RFC 4865); zero:
+	// not at all. It is not kept with a message that has been delivered.
+	Hold time.Time
 }
 
 // Recipient is one forward-path of an envelope, with RCPT's parameters.

@@ -8,6 +8,7 @@
 package netserver
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -98,10 +99,11 @@ type Listener struct {
 	// MaxLine is the longest line in octets, CRLF included, at most 32,768. Zero
 	// is wire.MaxLine.
 	MaxLine int
-	// StartTLS makes the handshake, as the server, when a session asks for it.
-	// Nil: sessions of this listener must not ask. The driver has set a deadline
-	// on the connection.
-	StartTLS func(net.Conn) (net.Conn, *session.TLS, error)
+	// TLS is the configuration for handshakes. Nil: the listener has no TLS, and
+	// session.Listener.StartTLS must not be set.
+	TLS *tls.Config
+	// Implicit makes the handshake before the session begins (RFC 8314 §3).
+	Implicit bool
 	// New makes the session of a new connection.
 	New func() session.Session
 }

@@ -30,7 +30,10 @@
 //     gives Event(Shutdown), never within Dots or Octets. One that is overloaded
 //     gives Event(Shed), within Dots or Octets too if the peer is slow there.
 //   - Event(Closed) comes exactly once. Its Step is ignored.
-//   - A line is remembered for the transcript unless the mode was SecretLine.
+//   - A line is remembered for the transcript unless the mode was SecretLine or
+//     the answer's Secret is set; its octets are then wiped from memory.
+//   - On a listener with TLS from the first octet Start comes after the handshake,
+//     with Conn.TLS set.
 //
 // What a session promises: it keeps no reference to a line after the call, it
 // starts no goroutine, reads no clock but Conn.Now, and holds nothing (lock,
@@ -89,12 +92,28 @@ type Listener struct {
 	Teach bool
 	// Hostname is the name the server greets with.
 	Hostname string
+	// StartTLS says that a session of a plaintext connection may ask for TLS.
+	StartTLS bool
+	// PlaintextAuth allows passwords to be sent as they are on a connection
+	// without TLS.
+	PlaintextAuth bool
+	// PopBeforeSMTP, if not zero, is for how long who has logged in by POP3 may
+	// submit from the same address without a login. TrustedNetworks, if there are
+	// any, are the only ones in which an address is trusted so.
+	PopBeforeSMTP   time.Duration
+	TrustedNetworks []netip.Prefix
 }
 
 // TLS is what a session knows about the protection of its connection.
 type TLS struct {
 	Version, Cipher string // for the Received field and logs
 	ServerName      string // SNI
+	// ClientNames are the mail addresses (rfc822Name) in the client's certificate,
+	// if one was given that the listener's client authorities vouch for.
+	ClientNames []string
+	// Binding returns the connection's channel binding of a type, "tls-exporter"
+	// (RFC 9266) or "tls-server-end-point" (RFC 5929 §4); nil if there is none.
+	Binding func(kind string) []byte
 }
 
 // Mode says what the driver reads next.
@@ -128,6 +147,9 @@ type Step struct {
 	// Wait is how long the peer may be silent; in Dots and Octets, between two
 	// reads. Zero is the listener's default.
 	Wait time.Duration
+	// Secret says that the line just given held a secret: the driver forgets it,
+	// as if it had been read in mode SecretLine.
+	Secret bool
 	// Log, if not empty, says why a connection is closed or what else the
 	// operator should see; it never holds a secret.
 	Log string

@@ -52,15 +52,43 @@ type Entry struct {
 type Account struct {
 	ID      mail.AccountID `json:"id"`
 	Address string         `json:"address"` // the login name, and the first address
-	// Password is the verifier in PHC or crypt(3) form; empty: no login. It is
-	// never the password, and it is never shown.
-	Password string    `json:"-"`
+	// Password is the verifier in PHC or crypt(3) form; empty: no login with the
+	// account's own password. SCRAM is the same password's keys for SCRAM-SHA-256
+	// in the form of RFC 5803, empty if there are none. Neither is the password,
+	// and neither is shown.
+	Password string `json:"-"`
+	SCRAM    string `json:"-"`
+	// AppPasswords are further passwords, by ascending name.
+	AppPasswords []AppPassword `json:"-"`
+	// LegacySecret is what CRAM-MD5 and APOP need, sealed under a key that is not
+	// in the store; nil: the account has none.
+	LegacySecret []byte `json:"-"`
+	// Grants are addresses, and domains as "@domain", that the account may send as
+	// besides its own.
+	Grants   []string  `json:"grants,omitempty"`
 	Disabled bool      `json:"disabled,omitempty"` // no login; mail is still taken
 	Quota    int64     `json:"quota"`              // octets; zero: no limit
 	Created  time.Time `json:"created"`
+	// Version grows with every PutAccount. It is the engine's.
+	Version uint64 `json:"-"`
 	// Messages and Octets are what all its mailboxes hold; kept, not summed.
 	Messages int64 `json:"messages"`
 	Octets   int64 `json:"octets"`
+}
+
+// AppPassword is a password that was made for one program of an account's
+// owner. The password has 115 random bits or more, so that Hash need not be slow.
+type AppPassword struct {
+	Name string `json:"name"` // unique in the account
+	// Scope is the protocols it is good for: "smtp", "pop3", "imap".
+	Scope []string `json:"scope"`
+	Hash  []byte   `json:"-"` // SHA-256 of the password
+	// SCRAM is the password's keys, as in Account and with the same salt and
+	// number of iterations.
+	SCRAM   string    `json:"-"`
+	Created time.Time `json:"created"`
+	// Used is when it was last used, to the hour; zero: never.
+	Used time.Time `json:"used,omitzero"`
 }
 
 // Change is one change of the directory: a PutDomain, RemoveDomain, PutAccount,
@@ -75,16 +103,18 @@ type PutDomain struct{ Domain Domain }
 type RemoveDomain struct{ Name string }
 
 // PutAccount makes an account (New: Exists if the address stands for anything;
-// NotFound if its domain is not there) or changes Password, Disabled and Quota
-// of the one that has the ID (NotFound). IfPassword, when not empty, must be the
-// password verifier that it has now, or the change is refused with Denied.
+// NotFound if its domain is not there) or changes one that has the ID (NotFound):
+// Password, SCRAM, AppPasswords, LegacySecret, Grants, Disabled and Quota become
+// those of Account. IfVersion, when not zero, must be the version it has now, or
+// the change is refused with Denied.
 type PutAccount struct {
-	New        bool
-	Account    Account
-	IfPassword string
+	New       bool
+	Account   Account
+	IfVersion uint64
 }
 
-// RemoveAccount removes an account, its mailboxes and its mail, and its entry.
+// RemoveAccount removes an account, its mailboxes and its mail, held mail too,
+// and its entry.
 type RemoveAccount struct{ ID mail.AccountID }
 
 // PutAlias makes or changes an alias: Exists if the address is an account's,

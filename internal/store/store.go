@@ -42,8 +42,10 @@ import (
 type Store interface {
 	Directory
 	Messages
+	Holds
 	Mailboxes
 	Maildrops
+	Records
 	Keeper
 }
 
@@ -73,6 +75,9 @@ type Content interface {
 	io.Writer
 	// Size returns the octets written.
 	Size() int64
+	// ReadAt reads what has been written. It is called between Writes, before
+	// Accept and Discard.
+	io.ReaderAt
 	// Discard frees everything. After Accept, or a second time, it does nothing.
 	Discard()
 }
@@ -88,6 +93,10 @@ type Accept struct {
 	// Envelope is kept with the message.
 	Envelope   mail.Envelope
 	Deliveries []Delivery
+	// Hold, if not zero, is when the deliveries become due: the message is held,
+	// and is in no mailbox until Release. Nothing is Placed; each account and
+	// mailbox must be there all the same.
+	Hold time.Time
 }
 
 // Delivery is a copy of a message in one mailbox.
@@ -112,6 +121,53 @@ type Placed struct {
 	Mailbox mail.MailboxID
 	UID     mail.UID
 	ModSeq  mail.ModSeq
+}
+
+// Holds is mail that has been accepted and is to appear later (RFC 4865). It is
+// as durable as any other, and counts in no mailbox.
+type Holds interface {
+	// Held lists held messages by the time when they are due, and by ID.
+	Held(ctx context.Context) iter.Seq2[Held, error]
+	// Release makes a held message's deliveries, in one commit, with now as their
+	// internal date. Accounts and mailboxes that have gone are left out. NotFound:
+	// nothing is held under that ID (any more).
+	Release(ctx context.Context, id mail.ID, now time.Time) (Accepted, error)
+	// DropHeld forgets a held message; NotFound as in Release.
+	DropHeld(ctx context.Context, id mail.ID) error
+}
+
+// Held is a message that is held.
+type Held struct {
+	ID       mail.ID
+	Due      time.Time // to the second
+	Received time.Time
+	Size     int64 // octets of the content
+	Envelope mail.Envelope
+	// Accounts are those whose mailboxes it will be in.
+	Accounts []mail.AccountID
+}
+
+// Records keeps small records of the server's other parts, such as certificates:
+// a few hundred, each of at most MaxRecord octets. Keys are printable ASCII, at
+// most MaxRecordKey octets.
+type Records interface {
+	// Record returns a record, or NotFound.
+	Record(ctx context.Context, key string) (Record, error)
+	// ListRecords lists the records whose keys begin with a prefix, by ascending
+	// key.
+	ListRecords(ctx context.Context, prefix string) iter.Seq2[Record, error]
+	// PutRecord makes or replaces a record; Invalid for a key, TooLarge for a value
+	// that can't be kept.
+	PutRecord(ctx context.Context, r Record) error
+	// RemoveRecord removes a record; NotFound if there is none.
+	RemoveRecord(ctx context.Context, key string) error
+}
+
+// Record is a named value.
+type Record struct {
+	Key     string
+	Value   []byte
+	Changed time.Time // to the second; the caller's
 }
 
 // Mailboxes is what a client sees of an account that knows folders, and what
@@ -276,4 +332,8 @@ type Usage struct {
 // Limits of names, in octets.
 const (
 	MaxMailboxName = 1000
+	MaxRecordKey   = 500
 )
+
+// MaxRecord is the largest record, in octets.
+const MaxRecord = 1 << 20

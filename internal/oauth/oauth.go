@@ -1,0 +1,2 @@
+// Package oauth verifies the bearer tokens of one OpenID Connect issuer.
+package oauth
