@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -84,6 +85,9 @@ func (b *binder) header(n *unstable.Node) (scope, bool) {
 			s = scope{v: list.Index(i), path: fmt.Sprintf("%s[%d]", s.join(f.key), i)}
 		default:
 			s = scope{v: s.v.Field(f.index), path: s.join(f.key)}
+			if last {
+				b.origins[s.path] = origin{key: span{b.src, key.Raw}}
+			}
 		}
 	}
 	return s, true
@@ -172,7 +176,9 @@ func (b *binder) leaf(s scope, f field, key unstable.Range, value *unstable.Node
 	b.origins[s.join(f.key)] = origin{key: span{b.src, key}, value: span{b.src, at}}
 	target := s.v.Field(f.index)
 	if f.typ.Kind() != reflect.Slice {
-		b.scalar(f, target, value, at)
+		if b.scalar(f, target, value, at) {
+			b.place(f, target)
+		}
 		return
 	}
 	if value.Kind != unstable.Array {
@@ -192,6 +198,14 @@ func (b *binder) leaf(s scope, f field, key unstable.Range, value *unstable.Node
 		all = reflect.Append(all, item)
 	}
 	target.Set(all)
+}
+
+// place makes a relative name of a file start at the document's folder.
+func (b *binder) place(f field, target reflect.Value) {
+	if f.tag.Get("path") == "" || target.String() == "" || filepath.IsAbs(target.String()) {
+		return
+	}
+	target.SetString(filepath.Join(filepath.Dir(b.src.name), target.String()))
 }
 
 // scalar binds one value and reports whether it was good.

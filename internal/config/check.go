@@ -17,6 +17,8 @@ func (c *Config) Check() Problems {
 	k := checker{c: c}
 	k.names()
 	k.listeners()
+	k.tls()
+	k.logins()
 	k.admin()
 	return k.problems.sorted()
 }
@@ -134,10 +136,10 @@ func (k *checker) role(i int, l Listener) {
 		k.report(listenerPath(i, "protocol"), Problem{Message: "the listener has no protocol", Help: `write protocol = "smtp" or "pop3"`})
 	case l.Protocol != ProtocolSMTP && l.Role != "":
 		k.report(listenerPath(i, "role"), Problem{Message: fmt.Sprintf("a %s listener has no role", l.Protocol), Help: "leave role out"})
-	case l.Role == "submission" || l.Role == "relay":
-		k.report(listenerPath(i, "role"), Problem{Message: fmt.Sprintf("the role %q is not built yet", l.Role), Help: `write role = "mx"`})
-	case l.Protocol == ProtocolSMTP && l.Role != RoleMX:
-		k.report(listenerPath(i, "role"), Problem{Message: fmt.Sprintf("there is no role %q", l.Role), Help: `write role = "mx"`})
+	case l.Role == "relay":
+		k.report(listenerPath(i, "role"), Problem{Message: fmt.Sprintf("the role %q is not built yet", l.Role), Help: `write role = "mx" or "submission"`})
+	case l.Protocol == ProtocolSMTP && l.Role != RoleMX && !l.Submits():
+		k.report(listenerPath(i, "role"), Problem{Message: fmt.Sprintf("there is no role %q", l.Role), Help: `write role = "mx", "submission" or "submissions"`})
 	}
 }
 

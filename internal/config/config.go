@@ -13,20 +13,27 @@ import "net/netip"
 //	min,max  the bounds of a number, a duration or a size
 //	off      one number more that is allowed, meaning "no limit"
 //	example  what the example shows where the default is empty
+//	path     set for names of files: a relative one starts at the file's folder
 //
 // Default says what holds when a key is not written.
 type Config struct {
-	Hostname   string     `toml:"hostname" example:"mail.example.org" doc:"The name that the server greets with and writes into Received fields. Default: the name of the machine."`
-	Data       string     `toml:"data" doc:"The folder that holds the mail, the accounts and the administration socket. A relative path starts at the folder of this file."`
-	Postmaster string     `toml:"postmaster" example:"postmaster@example.org" doc:"Where mail to Postmaster without a domain goes (RFC 5321 §4.5.1): the address of an account or an alias here."`
-	Listeners  []Listener `toml:"listener" doc:"An address that the server listens on. Write one [[listener]] for each."`
-	Limits     Limits     `toml:"limits" doc:"What all listeners share."`
-	SMTP       SMTP       `toml:"smtp" doc:"How mail is received."`
-	POP3       POP3       `toml:"pop3" doc:"How mail is collected by POP3."`
-	Store      Store      `toml:"store" doc:"The embedded store."`
-	Passwords  Passwords  `toml:"passwords" doc:"How passwords are kept. New ones become argon2id (RFC 9106); older ones are replaced at the next login."`
-	Log        Log        `toml:"log" doc:"The log, which goes to standard error."`
-	Admin      Admin      `toml:"admin" doc:"An HTTP listener for machines that watch: /metrics, /healthz, /readyz, /debug/pprof/."`
+	Hostname     string        `toml:"hostname" example:"mail.example.org" doc:"The name that the server greets with and writes into Received fields. Default: the name of the machine."`
+	Data         string        `toml:"data" path:"folder" doc:"The folder that holds the mail, the accounts and the administration socket. A relative path starts at the folder of this file."`
+	Postmaster   string        `toml:"postmaster" example:"postmaster@example.org" doc:"Where mail to Postmaster without a domain goes (RFC 5321 §4.5.1): the address of an account or an alias here."`
+	Listeners    []Listener    `toml:"listener" doc:"An address that the server listens on. Write one [[listener]] for each."`
+	Limits       Limits        `toml:"limits" doc:"What all listeners share."`
+	TLS          TLS           `toml:"tls" doc:"How connections are protected. A listener whose clients can begin TLS needs a certificate: from files, from an ACME authority, or, where there is neither, one that the server signs itself and warns about."`
+	Certificates []Certificate `toml:"certificate" doc:"A certificate in files. Write one [[certificate]] for each; a client that names a host (SNI) gets the one made for it, others the first. They are read again when they change."`
+	ACME         ACME          `toml:"acme" doc:"Certificates from an authority that speaks ACME (RFC 8555), obtained and renewed by the server. What it keeps for that is in the store."`
+	Login        Login         `toml:"login" doc:"Who is held up or locked out after wrong passwords, and which ways to log in there are."`
+	OAuth        OAuth         `toml:"oauth" doc:"Logins with bearer tokens (OAUTHBEARER, RFC 7628) of one OpenID Connect issuer."`
+	SMTP         SMTP          `toml:"smtp" doc:"How mail is received."`
+	Submission   Submission    `toml:"submission" doc:"What those may send who have logged in."`
+	POP3         POP3          `toml:"pop3" doc:"How mail is collected by POP3."`
+	Store        Store         `toml:"store" doc:"The embedded store."`
+	Passwords    Passwords     `toml:"passwords" doc:"How passwords are kept. New ones become argon2id (RFC 9106); older ones are replaced at the next login."`
+	Log          Log           `toml:"log" doc:"The log, which goes to standard error."`
+	Admin        Admin         `toml:"admin" doc:"An HTTP listener for machines that watch: /metrics, /healthz, /readyz, /debug/pprof/."`
 
 	origins origins
 }
@@ -35,7 +42,12 @@ type Config struct {
 type Listener struct {
 	Name                     string         `toml:"name" example:"smtp" doc:"Stands in logs and metrics. Default: the protocol, with a number if there are several."`
 	Protocol                 string         `toml:"protocol" values:"smtp|pop3" example:"smtp" doc:"What is spoken."`
-	Role                     string         `toml:"role" example:"mx" doc:"What an SMTP listener is for. mx takes mail for the domains that live here, from anybody; submission and relay are names for later and not built yet. Other protocols have no role."`
+	Role                     string         `toml:"role" example:"mx" doc:"What an SMTP listener is for. mx takes mail for the domains that live here, from anybody; submission takes mail from who has logged in (port 587); submissions is the same with TLS from the first octet (port 465). relay is a name for later and not built yet. Other protocols have no role."`
+	TLS                      string         `toml:"tls" values:"starttls|implicit|none" example:"starttls" doc:"starttls: clients may ask for TLS (STARTTLS, STLS); implicit: TLS from the first octet (ports 465 and 995); none. Default: implicit for the role submissions, else starttls."`
+	ClientCA                 string         `toml:"client_ca" path:"file" example:"clients.pem" doc:"Authorities, as a PEM file, whose client certificates prove a name (SASL EXTERNAL): the mail address in the certificate."`
+	AllowPlaintextAuth       bool           `toml:"allow_plaintext_auth" doc:"Take passwords that are sent as they are, also without TLS. Everybody on the way can read them: for loopback, and for networks you trust."`
+	PopBeforeSMTP            Duration       `toml:"pop_before_smtp" max:"24h" doc:"For role submission: how long after a POP3 login its address may submit as that account without a login of its own, for clients that can't log in. Anybody behind the same address can. 0s: not at all."`
+	TrustedNetworks          []netip.Prefix `toml:"trusted_networks" example:"192.0.2.0/24" doc:"The networks whose addresses pop_before_smtp may trust: those where each address is one person's. Default: any."`
 	Address                  string         `toml:"address" example:"127.0.0.1:2525" doc:"Host and port: \"127.0.0.1:2525\", \"[::1]:2525\", or \":25\" for all addresses, IPv4 and IPv6. Port 0 takes a free one."`
 	Teach                    bool           `toml:"teach" doc:"Be kind to people who type: accept a bare LF in commands, telnet's ways and mistakes, give hints, answer VRFY. For loopback."`
 	TeachAnywhere            bool           `toml:"teach_anywhere" doc:"Allow teach on an address that others can reach. Hints and VRFY tell strangers who lives here."`
@@ -45,11 +57,76 @@ type Listener struct {
 	Systemd                  string         `toml:"systemd" example:"smtp" doc:"Take the socket of this name (FileDescriptorName=) that systemd has opened, and not address."`
 }
 
+// TLSMode returns the listener's TLS, with the default put in.
+func (l *Listener) TLSMode() string {
+	switch {
+	case l.TLS != "":
+		return l.TLS
+	case l.Role == RoleSubmissions:
+		return TLSImplicit
+	}
+	return TLSStartTLS
+}
+
+// Submits reports whether the listener takes mail from who has logged in.
+func (l *Listener) Submits() bool { return l.Role == RoleSubmission || l.Role == RoleSubmissions }
+
 // Limits are shared by all listeners.
 type Limits struct {
 	MaxConnections           int      `toml:"max_connections" min:"1" off:"-1" doc:"Connections at a time in all; the slowest are shed when it is reached. -1: no limit."`
 	MaxConnectionsPerAddress int      `toml:"max_connections_per_address" min:"1" off:"-1" doc:"Connections at a time from one address (of IPv6: one /64). -1: no limit."`
 	Grace                    Duration `toml:"grace" min:"1s" max:"1h" doc:"How long transactions under way may take to finish when the server stops."`
+}
+
+// TLS says how connections are protected.
+type TLS struct {
+	MinVersion string   `toml:"min_version" values:"1.2|1.3" doc:"The oldest version of TLS that is spoken."`
+	Handshake  Duration `toml:"handshake_timeout" min:"1s" max:"5m" doc:"How long a handshake may take."`
+	SelfSigned bool     `toml:"self_signed" doc:"Where there is no other certificate, use one that the server signs itself. Clients can't tell it from an impostor's unless they are told its fingerprint: see \"postrider cert show\"."`
+}
+
+// Certificate is a certificate in files.
+type Certificate struct {
+	Chain string `toml:"chain" path:"file" example:"/etc/ssl/mail.example.org/fullchain.pem" doc:"The certificate, and behind it those that vouch for it, as PEM."`
+	Key   string `toml:"key" path:"file" example:"/etc/ssl/mail.example.org/privkey.pem" doc:"Its private key, as PEM."`
+}
+
+// ACME is an authority that gives certificates.
+type ACME struct {
+	Directory string   `toml:"directory" example:"https://acme-v02.api.letsencrypt.org/directory" doc:"The address of the authority's directory. Empty: no ACME. To set it is to agree to the authority's terms."`
+	CAFile    string   `toml:"ca_file" path:"file" example:"acme-root.pem" doc:"Who vouches for the authority's own server, as PEM, if it is a private one. Default: the system's authorities."`
+	Email     string   `toml:"email" example:"postmaster@example.org" doc:"Where the authority may write to."`
+	Names     []string `toml:"names" example:"mail.example.org" doc:"The host names to obtain certificates for. Default: hostname."`
+	HTTP      string   `toml:"http" example:":80" doc:"Where to listen for the authority's HTTP-01 requests, which come to port 80. Empty: this challenge is not used."`
+	TLSALPN   string   `toml:"tls_alpn" example:":443" doc:"Where to listen for the authority's TLS-ALPN-01 requests, which come to port 443. Empty: this challenge is not used."`
+}
+
+// Login is the policy of logins.
+type Login struct {
+	Mechanisms      []string       `toml:"mechanisms" values:"SCRAM-SHA-256-PLUS|SCRAM-SHA-256|EXTERNAL|OAUTHBEARER|PLAIN|LOGIN|CRAM-MD5|APOP|USER" example:"SCRAM-SHA-256" doc:"The ways to log in that may be offered; USER is POP3's USER and PASS. Default: all. Of these a client is offered what makes sense on its connection: no password in the clear without TLS, CRAM-MD5 and APOP only when some account has a legacy secret."`
+	MaxDelay        Duration       `toml:"max_delay" max:"1m" doc:"The answer to a wrong password is delayed, longer with every one. This is the longest delay. 0s: none."`
+	PairFailures    int            `toml:"pair_failures" min:"1" off:"-1" doc:"Wrong passwords from one address (of IPv6: one /64) for one account within the window; then the two are locked out together. -1: no limit."`
+	AddressFailures int            `toml:"address_failures" min:"1" off:"-1" doc:"Wrong passwords from one address within the window, whatever the account; then it is locked out, but for accounts that have lately logged in from there. -1: no limit."`
+	Window          Duration       `toml:"window" min:"1m" max:"24h" doc:"How long a wrong password counts."`
+	Lockout         Duration       `toml:"lockout" min:"1s" max:"24h" doc:"How long a lock-out lasts. No account is ever locked out by itself: its owner can log in from elsewhere."`
+	Trusted         []netip.Prefix `toml:"trusted" example:"192.0.2.7/32" doc:"Addresses that are never delayed or locked out, because many people log in from them, as a webmail server's."`
+}
+
+// OAuth is an issuer of bearer tokens.
+type OAuth struct {
+	Issuer   string `toml:"issuer" example:"https://login.example.org" doc:"The issuer's address (OpenID Connect Discovery). Empty: no OAUTHBEARER."`
+	Audience string `toml:"audience" example:"postrider" doc:"Whom a token must be made for (its aud)."`
+	Claim    string `toml:"claim" doc:"The token's claim that holds the account's address."`
+	CAFile   string `toml:"ca_file" path:"file" example:"issuer-root.pem" doc:"Who vouches for the issuer's server, as PEM, if it is a private one."`
+}
+
+// Submission limits what those may send who have logged in.
+type Submission struct {
+	MessagesPerHour   int      `toml:"messages_per_hour" min:"1" off:"-1" doc:"Messages that one account may send in an hour. -1: no limit."`
+	MessagesPerDay    int      `toml:"messages_per_day" min:"1" off:"-1" doc:"Messages that one account may send in a day. -1: no limit."`
+	RecipientsPerHour int      `toml:"recipients_per_hour" min:"1" off:"-1" doc:"Recipients that one account may send to in an hour, those of all messages counted together. -1: no limit."`
+	RecipientsPerDay  int      `toml:"recipients_per_day" min:"1" off:"-1" doc:"Recipients that one account may send to in a day. -1: no limit."`
+	MaxHold           Duration `toml:"max_hold" max:"365d" doc:"How far ahead a sender may set the time of a message's release (FUTURERELEASE, RFC 4865). 0s: not at all."`
 }
 
 // SMTP says how mail is received.
@@ -81,11 +158,13 @@ type Store struct {
 
 // Passwords says how passwords are kept.
 type Passwords struct {
-	Argon2Memory  Size     `toml:"argon2_memory" min:"8MiB" max:"256MiB" doc:"Memory that checking one password takes. argon2_memory × argon2_time is at most 1GiB."`
-	Argon2Time    int      `toml:"argon2_time" min:"1" max:"32" doc:"Passes over that memory."`
-	Argon2Threads int      `toml:"argon2_threads" min:"1" max:"16" doc:"Lanes (RFC 9106 §3.1)."`
-	HashAtOnce    int      `toml:"hash_at_once" min:"0" max:"1024" doc:"Passwords that are checked at the same time; the others wait. 0: as many as there are processors."`
-	CacheTTL      Duration `toml:"cache_ttl" min:"0s" max:"24h" doc:"How long a password that was right is remembered, as a keyed hash in memory, so that frequent polling costs little. 0s: not at all."`
+	Argon2Memory    Size     `toml:"argon2_memory" min:"8MiB" max:"256MiB" doc:"Memory that checking one password takes. argon2_memory × argon2_time is at most 1GiB."`
+	Argon2Time      int      `toml:"argon2_time" min:"1" max:"32" doc:"Passes over that memory."`
+	Argon2Threads   int      `toml:"argon2_threads" min:"1" max:"16" doc:"Lanes (RFC 9106 §3.1)."`
+	HashAtOnce      int      `toml:"hash_at_once" min:"0" max:"1024" doc:"Passwords that are checked at the same time; the others wait. 0: as many as there are processors."`
+	SCRAMIterations int      `toml:"scram_iterations" min:"4096" max:"1000000" off:"-1" doc:"How often a password is hashed for SCRAM-SHA-256 (RFC 7677 §4), which lets clients log in without sending it. Clients do this work too. -1: no keys for SCRAM are made or used."`
+	KeyFile         string   `toml:"key_file" path:"file" example:"/etc/postrider/secret.key" doc:"The file with the key that seals legacy secrets (CRAM-MD5, APOP), made when the first one is. Keep it apart from backups of the store. Default: secret.key in the data folder."`
+	CacheTTL        Duration `toml:"cache_ttl" min:"0s" max:"24h" doc:"How long a password that was right is remembered, as a keyed hash in memory, so that frequent polling costs little. 0s: not at all."`
 }
 
 // Log says what is logged, and how.
@@ -106,22 +185,36 @@ func Default() *Config {
 	return &Config{
 		Data:   "data",
 		Limits: Limits{MaxConnections: 10_000, MaxConnectionsPerAddress: 50, Grace: 30 * Second},
+		TLS:    TLS{MinVersion: "1.2", Handshake: 30 * Second, SelfSigned: true},
+		Login: Login{
+			MaxDelay: 10 * Second, PairFailures: 10, AddressFailures: 50,
+			Window: Hour, Lockout: 15 * Minute,
+		},
+		OAuth: OAuth{Claim: "email"},
+		Submission: Submission{
+			MessagesPerHour: 500, MessagesPerDay: 2000, RecipientsPerHour: 2000, RecipientsPerDay: 5000, MaxHold: 30 * day,
+		},
 		SMTP: SMTP{
 			MaxSize: 50 * MiB, MaxRecipients: 1000, MaxTransactions: 1000, MaxErrors: 25, MaxReceived: 50,
 			CommandTimeout: 5 * Minute, DataTimeout: 3 * Minute, RecipientDelimiters: "+",
 		},
 		POP3:      POP3{Lock: LockExclusive, IdleTimeout: 10 * Minute, MaxErrors: 25},
 		Store:     Store{SegmentSize: 64 * MiB, SmallMax: 128 * KiB, Cache: 32 * MiB},
-		Passwords: Passwords{Argon2Memory: 19 * MiB, Argon2Time: 2, Argon2Threads: 1, CacheTTL: 5 * Minute},
+		Passwords: Passwords{Argon2Memory: 19 * MiB, Argon2Time: 2, Argon2Threads: 1, SCRAMIterations: 10_000, CacheTTL: 5 * Minute},
 		Log:       Log{Format: "text", Level: "info"},
 	}
 }
 
 // The words of settings that code compares with.
 const (
-	ProtocolSMTP  = "smtp"
-	ProtocolPOP3  = "pop3"
-	RoleMX        = "mx"
-	LockExclusive = "exclusive"
-	LockSnapshot  = "snapshot"
+	ProtocolSMTP    = "smtp"
+	ProtocolPOP3    = "pop3"
+	RoleMX          = "mx"
+	RoleSubmission  = "submission"
+	RoleSubmissions = "submissions"
+	TLSNone         = "none"
+	TLSStartTLS     = "starttls"
+	TLSImplicit     = "implicit"
+	LockExclusive   = "exclusive"
+	LockSnapshot    = "snapshot"
 )

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -178,10 +179,102 @@ protocol = "smtp"
 address = ":2526"
 teach = true
 teach_anywhere = true
+[[listener]]
+protocol = "smtp"
+role = "submission"
+address = ":587"
+client_ca = "clients.pem"
+[[listener]]
+protocol = "smtp"
+role = "submissions"
+address = ":465"
+[[listener]]
+protocol = "pop3"
+tls = "implicit"
+address = ":995"
+[[listener]]
+protocol = "pop3"
+tls = "none"
+allow_plaintext_auth = true
+address = "127.0.0.1:1110"
+[[certificate]]
+chain = "fullchain.pem"
+key = "privkey.pem"
+[oauth]
+issuer = "https://login.example.org"
+audience = "mail"
+[login]
+mechanisms = ["PLAIN", "USER"]
 [admin]
 address = "127.0.0.1:9090"
 `)
 	if ps := c.Check(); len(ps) > 0 {
 		t.Errorf("got %v, want nothing", ps)
+	}
+}
+
+func TestListenersAreNamedForWhatPeopleCallThem(t *testing.T) {
+	c := mustParse(t, "a.toml", `
+[[listener]]
+protocol = "smtp"
+[[listener]]
+protocol = "smtp"
+role = "submission"
+[[listener]]
+protocol = "smtp"
+role = "submissions"
+[[listener]]
+protocol = "smtp"
+role = "submission"
+tls = "implicit"
+[[listener]]
+protocol = "pop3"
+[[listener]]
+protocol = "pop3"
+tls = "implicit"
+`)
+	var got []string
+	for _, l := range c.Listeners {
+		got = append(got, l.Name+" "+l.TLSMode())
+	}
+	want := []string{
+		"smtp starttls", "submission starttls", "submissions implicit", "submissions-2 implicit", "pop3 starttls", "pop3s implicit",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestRelativeFilesStartAtTheConfigurationsFolder(t *testing.T) {
+	c := mustParse(t, "/etc/postrider/postrider.toml", `
+[[listener]]
+protocol = "pop3"
+client_ca = "clients.pem"
+[[certificate]]
+chain = "tls/chain.pem"
+key = "/run/key.pem"
+[passwords]
+key_file = "secret.key"
+[acme]
+ca_file = "root.pem"
+`)
+	got := []string{c.Listeners[0].ClientCA, c.Certificates[0].Chain, c.Certificates[0].Key, c.Passwords.KeyFile, c.ACME.CAFile, c.OAuth.CAFile}
+	want := []string{
+		"/etc/postrider/clients.pem", "/etc/postrider/tls/chain.pem", "/run/key.pem",
+		"/etc/postrider/secret.key", "/etc/postrider/root.pem", "",
+	}
+	if runtime.GOOS != "windows" && !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAnOverlayAddsCertificatesAndLeavesTheBaseAlone(t *testing.T) {
+	base := mustParse(t, "a.toml", "[[certificate]]\nchain = \"a\"\nkey = \"a\"\n")
+	over := *base
+	if err := over.Overlay("b.toml", []byte("[[certificate]]\nchain = \"b\"\nkey = \"b\"\n")); err != nil {
+		t.Fatal(err)
+	}
+	if len(over.Certificates) != 2 || over.Certificates[1].Chain != "b" || len(base.Certificates) != 1 {
+		t.Errorf("got %v over %v", over.Certificates, base.Certificates)
 	}
 }

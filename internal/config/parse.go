@@ -66,13 +66,11 @@ func (c *Config) Overlay(name string, data []byte) error {
 	}
 	next := *c
 	next.Listeners, next.origins = nil, origins{}
+	next.Certificates = slices.Clip(c.Certificates)
 	b := &binder{src: src, root: reflect.ValueOf(&next).Elem(), origins: next.origins}
 	b.document()
 	if len(b.problems) > 0 {
 		return b.problems.sorted()
-	}
-	if _, written := b.origins["data"]; written && next.Data != "" && !filepath.IsAbs(next.Data) {
-		next.Data = filepath.Join(filepath.Dir(name), next.Data)
 	}
 	next.mergeListeners(c)
 	*c = next
@@ -130,9 +128,9 @@ func nameListeners(ls []Listener) {
 			l.Role = RoleMX
 		}
 		for n := 1; l.Name == "" && l.Protocol != ""; n++ {
-			name := l.Protocol
+			name := l.service()
 			if n > 1 {
-				name = fmt.Sprintf("%s-%d", l.Protocol, n)
+				name = fmt.Sprintf("%s-%d", name, n)
 			}
 			if !taken[name] {
 				l.Name, taken[name] = name, true
@@ -219,4 +217,18 @@ func quoted(s string) string {
 		return s
 	}
 	return fmt.Sprintf("%q", s)
+}
+
+// service is what people call what a listener does: "smtp", "submission",
+// "submissions", "pop3", "pop3s".
+func (l *Listener) service() string {
+	switch {
+	case l.Submits() && l.TLSMode() == TLSImplicit:
+		return RoleSubmissions
+	case l.Submits():
+		return RoleSubmission
+	case l.TLSMode() == TLSImplicit:
+		return l.Protocol + "s"
+	}
+	return l.Protocol
 }

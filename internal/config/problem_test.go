@@ -18,7 +18,7 @@ func said(name string, data []byte) string {
 	c := Default()
 	c.Postmaster = "postmaster@example.org"
 	if name != "no-listener.toml" {
-		c.Listeners = []Listener{{Name: "base", Protocol: "smtp", Role: "mx", Address: "127.0.0.1:1"}}
+		c.Listeners = []Listener{{Name: "base", Protocol: "smtp", Role: "mx", Address: "127.0.0.1:1", TLS: "none"}}
 	}
 	if err := c.Overlay(name, data); err != nil {
 		return err.Error() + "\n"

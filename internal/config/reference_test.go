@@ -63,6 +63,9 @@ func TestDefaultsKeepTheirOwnBounds(t *testing.T) {
 			continue
 		}
 		for _, f := range fieldsOf(s.typ) {
+			if f.typ.Kind() == reflect.Slice {
+				continue // empty: all, or none
+			}
 			if err := f.allows(def.Field(s.index).Field(f.index)); err != nil {
 				t.Errorf("%s.%s: its default is not allowed: %v", s.key, f.key, err)
 			}

@@ -99,6 +99,8 @@ func (f field) kind() string {
 		return "size, percentage or auto"
 	case reflect.TypeFor[[]netip.Prefix]():
 		return "list of networks"
+	case reflect.TypeFor[[]string]():
+		return "list of words"
 	}
 	switch f.typ.Kind() {
 	case reflect.Bool:
