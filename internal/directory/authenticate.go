@@ -15,23 +15,23 @@ import (
 // password, an account that is disabled and one that has no password; each costs
 // one hash, so that nobody can tell them apart. Other kinds mean that it can't
 // be told now.
-func (d *Directory) Authenticate(ctx context.Context, login, password string) (store.Account, error) {
-	account, err := d.loginAccount(ctx, login)
+func (d *Directory) Authenticate(ctx context.Context, l Login) (Authenticated, error) {
+	account, err := d.loginAccount(ctx, l.Name)
 	if err != nil {
-		return store.Account{}, err
+		return Authenticated{}, err
 	}
-	if !account.Disabled && d.known.has(d.known.mark(account, password)) {
-		return shown(account), nil
+	if !account.Disabled && d.known.has(d.known.mark(account, l.Password)) {
+		return Authenticated{Account: shown(account)}, nil
 	}
-	right, err := d.check(ctx, &account, password)
+	right, err := d.check(ctx, &account, l.Password)
 	if err != nil {
-		return store.Account{}, err
+		return Authenticated{}, err
 	}
 	if !right || account.Disabled {
-		return store.Account{}, errDenied()
+		return Authenticated{}, errDenied()
 	}
-	d.known.add(d.known.mark(account, password))
-	return shown(account), nil
+	d.known.add(d.known.mark(account, l.Password))
+	return Authenticated{Account: shown(account)}, nil
 }
 
 func errDenied() error { return fault.New(fault.Denied, "log in", nil) }
@@ -120,7 +120,10 @@ func (d *Directory) replaceVerifier(ctx context.Context, id mail.AccountID, old,
 	if err != nil {
 		return err
 	}
+	if account.Password != old {
+		return fault.New(fault.Denied, "replace verifier", nil)
+	}
 	account.Password = verifier
-	_, err = d.st.Change(ctx, store.PutAccount{Account: account, IfPassword: old})
+	_, err = d.st.Change(ctx, store.PutAccount{Account: account, IfVersion: account.Version})
 	return err
 }

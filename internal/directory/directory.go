@@ -48,6 +48,12 @@ type Options struct {
 	CacheTTL time.Duration
 	// CacheSize is how many logins are remembered at most. Zero: DefaultCacheSize.
 	CacheSize int
+	// SCRAMIterations is how often new passwords are hashed for SCRAM-SHA-256. Zero:
+	// DefaultSCRAMIterations; negative: no keys for SCRAM are made or used.
+	SCRAMIterations int
+	// KeyFile is the path of the file that has the key of recoverable secrets. It is
+	// made when the first is set. Empty: there can be none.
+	KeyFile string
 	Logger    *slog.Logger     // nil: no log
 	Now       func() time.Time // nil: time.Now
 }
