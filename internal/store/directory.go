@@ -69,7 +69,8 @@ type Account struct {
 	Disabled bool      `json:"disabled,omitempty"` // no login; mail is still taken
 	Quota    int64     `json:"quota"`              // octets; zero: no limit
 	Created  time.Time `json:"created"`
-	// Version grows with every PutAccount. It is the engine's.
+	// Version is greater than zero and grows with every PutAccount. It is the
+	// engine's; an account that was made before there were versions has 1.
 	Version uint64 `json:"-"`
 	// Messages and Octets are what all its mailboxes hold; kept, not summed.
 	Messages int64 `json:"messages"`

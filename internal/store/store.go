@@ -76,7 +76,7 @@ type Content interface {
 	// Size returns the octets written.
 	Size() int64
 	// ReadAt reads what has been written. It is called between Writes, before
-	// Accept and Discard.
+	// Accept and Discard, from the goroutine that writes.
 	io.ReaderAt
 	// Discard frees everything. After Accept, or a second time, it does nothing.
 	Discard()
@@ -94,8 +94,8 @@ type Accept struct {
 	Envelope   mail.Envelope
 	Deliveries []Delivery
 	// Hold, if not zero, is when the deliveries become due: the message is held,
-	// and is in no mailbox until Release. Nothing is Placed; each account and
-	// mailbox must be there all the same.
+	// and is in no mailbox until Release, be Hold past or to come. Nothing is
+	// Placed; each account and mailbox must be there all the same.
 	Hold time.Time
 }
 
@@ -124,15 +124,21 @@ type Placed struct {
 }
 
 // Holds is mail that has been accepted and is to appear later (RFC 4865). It is
-// as durable as any other, and counts in no mailbox.
+// as durable as any other, and counts in no mailbox. The engine starts nothing
+// when a message becomes due: whoever runs it asks Held and calls Release.
 type Holds interface {
-	// Held lists held messages by the time when they are due, and by ID.
+	// Held lists held messages by the time when they are due, and by ID, as they
+	// were at one moment. Those due first cost no reading of the others.
 	Held(ctx context.Context) iter.Seq2[Held, error]
 	// Release makes a held message's deliveries, in one commit, with now as their
-	// internal date. Accounts and mailboxes that have gone are left out. NotFound:
-	// nothing is held under that ID (any more).
+	// internal date, and holds it no more: at each moment, and after a crash, it is
+	// either held or in all its mailboxes. It may be called before the message is
+	// due. Accounts and mailboxes that have gone are left out; if none is left it
+	// does what DropHeld does and nothing is Placed. NotFound: nothing is held under
+	// that ID (any more).
 	Release(ctx context.Context, id mail.ID, now time.Time) (Accepted, error)
-	// DropHeld forgets a held message; NotFound as in Release.
+	// DropHeld forgets a held message and frees its content; NotFound as in
+	// Release.
 	DropHeld(ctx context.Context, id mail.ID) error
 }
 
@@ -140,34 +146,28 @@ type Holds interface {
 type Held struct {
 	ID       mail.ID
 	Due      time.Time // to the second
-	Received time.Time
-	Size     int64 // octets of the content
+	Received time.Time // when Accept was given it, to the second
+	Size     int64     // octets of the content, without prefixes
+	// Envelope is what Accept was given, without its Hold.
 	Envelope mail.Envelope
-	// Accounts are those whose mailboxes it will be in.
+	// Accounts are those whose mailboxes it will be in, ascending, each once.
 	Accounts []mail.AccountID
 }
 
 // Records keeps small records of the server's other parts, such as certificates:
-// a few hundred, each of at most MaxRecord octets. Keys are printable ASCII, at
-// most MaxRecordKey octets.
+// a few hundred, each of at most MaxRecord octets. Keys are 1 to MaxRecordKey
+// octets of printable ASCII, spaces among them, and compared octet by octet.
 type Records interface {
 	// Record returns a record, or NotFound.
 	Record(ctx context.Context, key string) (Record, error)
 	// ListRecords lists the records whose keys begin with a prefix, by ascending
-	// key.
+	// key, as they were at one moment. An empty prefix lists all.
 	ListRecords(ctx context.Context, prefix string) iter.Seq2[Record, error]
 	// PutRecord makes or replaces a record; Invalid for a key, TooLarge for a value
-	// that can't be kept.
+	// that can't be kept (Record.Valid).
 	PutRecord(ctx context.Context, r Record) error
 	// RemoveRecord removes a record; NotFound if there is none.
 	RemoveRecord(ctx context.Context, key string) error
-}
-
-// Record is a named value.
-type Record struct {
-	Key     string
-	Value   []byte
-	Changed time.Time // to the second; the caller's
 }
 
 // Mailboxes is what a client sees of an account that knows folders, and what
@@ -335,5 +335,5 @@ const (
 	MaxRecordKey   = 500
 )
 
-// MaxRecord is the largest record, in octets.
+// MaxRecord is the largest value of a Record, in octets.
 const MaxRecord = 1 << 20

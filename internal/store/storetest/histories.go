@@ -234,7 +234,6 @@ func (h *history) changeAccount(t *rapid.T) { h.change(t, h.drawChangedAccount(t
 
 func (h *history) drawChangedAccount(t *rapid.T) store.Change {
 	return store.PutAccount{
-		IfPassword: drawPassword(t, "if"),
 		Account: store.Account{
 			ID: h.drawAccount(t), Password: drawPassword(t, "password"),
 			Disabled: rapid.Bool().Draw(t, "disabled"), Quota: rapid.Int64Range(0, 10).Draw(t, "quota"),

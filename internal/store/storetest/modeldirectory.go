@@ -1,12 +1,14 @@
 package storetest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"iter"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"postrider/internal/fault"
 	"postrider/internal/mail"
@@ -52,7 +54,7 @@ func (m *Model) Account(ctx context.Context, id mail.AccountID) (store.Account, 
 	if err != nil {
 		return store.Account{}, err
 	}
-	return a.Account, nil
+	return cloneAccount(a.Account), nil
 }
 
 // Domains implements store.Directory.
@@ -78,7 +80,7 @@ func (m *Model) Accounts(ctx context.Context, domain, after string) iter.Seq2[st
 	return list(m, ctx, "list accounts", func() []store.Account {
 		var all []store.Account
 		for _, a := range m.accounts {
-			all = append(all, a.Account)
+			all = append(all, cloneAccount(a.Account))
 		}
 		return sorted(slices.Values(all), func(a store.Account) string { return a.Address }, domain, after)
 	})
@@ -126,6 +128,19 @@ func domainOf(address string) string {
 	return address[strings.LastIndexByte(address, '@')+1:]
 }
 
+// cloneAccount returns a copy that shares nothing. Times are kept to the second.
+func cloneAccount(a store.Account) store.Account {
+	a.AppPasswords = slices.Clone(a.AppPasswords)
+	for i := range a.AppPasswords {
+		p := &a.AppPasswords[i]
+		p.Scope, p.Hash = slices.Clone(p.Scope), bytes.Clone(p.Hash)
+		p.Created, p.Used = p.Created.Truncate(time.Second), p.Used.Truncate(time.Second)
+	}
+	a.LegacySecret = bytes.Clone(a.LegacySecret)
+	a.Grants = slices.Clone(a.Grants)
+	return a
+}
+
 func cloneEntry(e store.Entry) store.Entry {
 	e.Targets = slices.Clone(e.Targets)
 	return e
@@ -139,13 +154,13 @@ func (m *Model) Change(ctx context.Context, changes ...store.Change) ([]mail.Acc
 	if err := m.beginChange(ctx, OpChange); err != nil {
 		return nil, err
 	}
-	domains, entries, accounts := maps.Clone(m.domains), maps.Clone(m.entries), maps.Clone(m.accounts)
+	domains, entries, accounts, held := maps.Clone(m.domains), maps.Clone(m.entries), maps.Clone(m.accounts), maps.Clone(m.held)
 	lastAccount, lastValidity := m.lastAccount, m.lastValidity
 	var made []mail.AccountID
 	for i, c := range changes {
 		id, err := m.change(c)
 		if err != nil {
-			m.domains, m.entries, m.accounts = domains, entries, accounts
+			m.domains, m.entries, m.accounts, m.held = domains, entries, accounts, held
 			m.lastAccount, m.lastValidity = lastAccount, lastValidity
 			return nil, &store.ChangeError{Index: i, Err: err}
 		}
@@ -177,6 +192,7 @@ func (m *Model) change(c store.Change) (mail.AccountID, error) {
 		}
 		delete(m.entries, a.Address)
 		delete(m.accounts, c.ID)
+		m.dropHeldOf(c.ID)
 		return 0, nil
 	case store.PutAlias:
 		return 0, m.putAlias(c)
@@ -221,7 +237,8 @@ func (m *Model) newAccount(a store.Account) (mail.AccountID, error) {
 		return 0, fault.New(fault.Exists, op, nil)
 	}
 	m.lastAccount++
-	a.ID, a.Messages, a.Octets = m.lastAccount, 0, 0
+	a = cloneAccount(a)
+	a.ID, a.Messages, a.Octets, a.Version = m.lastAccount, 0, 0, 1
 	made := &account{Account: a, boxes: map[mail.MailboxID]*mailbox{}}
 	m.accounts[a.ID] = made
 	m.entries[a.Address] = store.Entry{Address: a.Address, Account: a.ID}
@@ -235,11 +252,15 @@ func (m *Model) putAccount(c store.PutAccount) error {
 	if err != nil {
 		return err
 	}
-	if c.IfPassword != "" && c.IfPassword != old.Password {
-		return fault.Newf(fault.Denied, op, "the password has been changed")
+	if c.IfVersion != 0 && c.IfVersion != old.Version {
+		return fault.Newf(fault.Denied, op, "the account has been changed: its version is %d, not %d", old.Version, c.IfVersion)
 	}
+	to := cloneAccount(c.Account)
 	changed := *old
-	changed.Password, changed.Disabled, changed.Quota = c.Account.Password, c.Account.Disabled, c.Account.Quota
+	changed.Password, changed.SCRAM, changed.AppPasswords = to.Password, to.SCRAM, to.AppPasswords
+	changed.LegacySecret, changed.Grants = to.LegacySecret, to.Grants
+	changed.Disabled, changed.Quota = to.Disabled, to.Quota
+	changed.Version++
 	m.accounts[c.Account.ID] = &changed
 	return nil
 }

@@ -76,6 +76,9 @@ func (m *Model) Usage(ctx context.Context) (store.Usage, error) {
 			}
 		}
 	}
+	for _, h := range m.held {
+		contents[h.content] = true
+	}
 	u := store.Usage{Engine: "model", Format: 1}
 	for c := range contents {
 		u.Messages++

@@ -46,6 +46,14 @@ func (c *arriving) Write(p []byte) (int, error) {
 // Size implements store.Content.
 func (c *arriving) Size() int64 { return int64(len(c.octets)) }
 
+// ReadAt implements store.Content.
+func (c *arriving) ReadAt(p []byte, off int64) (int, error) {
+	if c.over {
+		return 0, fault.Newf(fault.Invalid, "read content", "the content was given away")
+	}
+	return bytes.NewReader(c.octets).ReadAt(p, off)
+}
+
 // Discard implements store.Content.
 func (c *arriving) Discard() { c.over = true }
 
@@ -74,11 +82,15 @@ func (m *Model) Accept(ctx context.Context, a store.Accept) (store.Accepted, err
 			return store.Accepted{}, err
 		}
 	}
-	shared := &content{octets: given.octets, envelope: a.Envelope}
-	shared.envelope.Recipients = slices.Clone(a.Envelope.Recipients)
+	shared := &content{octets: given.octets, envelope: cloneEnvelope(a.Envelope)}
+	shared.envelope.Hold = time.Time{}
+	if !a.Hold.IsZero() {
+		m.hold(a, deliveries, shared)
+		return store.Accepted{}, m.answer(OpAccept)
+	}
 	var placed []store.Placed
 	for _, d := range deliveries {
-		placed = append(placed, m.place(d, a, shared))
+		placed = append(placed, m.place(d, a.ID, a.Received, shared))
 	}
 	m.accepted[a.ID] = placed
 	return store.Accepted{Placed: slices.Clone(placed)}, m.answer(OpAccept)
@@ -96,7 +108,7 @@ func once(deliveries []store.Delivery) []store.Delivery {
 }
 
 // place puts a copy into a mailbox that is there.
-func (m *Model) place(d store.Delivery, a store.Accept, shared *content) store.Placed {
+func (m *Model) place(d store.Delivery, id mail.ID, received time.Time, shared *content) store.Placed {
 	owner := m.accounts[d.Account]
 	box := owner.boxes[d.Mailbox]
 	uid := box.UIDNext
@@ -106,9 +118,9 @@ func (m *Model) place(d store.Delivery, a store.Accept, shared *content) store.P
 			ModSeq:   owner.nextModSeq(box),
 			Size:     int64(len(d.Prefix) + len(shared.octets)),
 			Flags:    d.Flags,
-			Received: a.Received.Truncate(time.Second),
-			ID:       a.ID,
-			UIDL:     fmt.Sprintf("%s.%d", a.ID, uid),
+			Received: received.Truncate(time.Second),
+			ID:       id,
+			UIDL:     fmt.Sprintf("%s.%d", id, uid),
 		},
 		prefix:  bytes.Clone(d.Prefix),
 		content: shared,
@@ -146,7 +158,10 @@ func (r *reader) Close() error { return nil }
 
 // Envelope implements store.Reader.
 func (r *reader) Envelope() (mail.Envelope, error) {
-	e := r.envelope
+	return cloneEnvelope(r.envelope), nil
+}
+
+func cloneEnvelope(e mail.Envelope) mail.Envelope {
 	e.Recipients = slices.Clone(e.Recipients)
-	return e, nil
+	return e
 }

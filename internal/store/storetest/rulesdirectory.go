@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"reflect"
 	"slices"
 	"strconv"
 	"testing"
@@ -15,7 +16,8 @@ var directoryRules = []rule{
 	{"DomainWithEntriesStays", testDomainInUse},
 	{"AccountsAreMadeAndChanged", testAccounts},
 	{"AccountNeedsAFreeAddressInADomain", testAccountRefused},
-	{"IfPasswordGuardsAChange", testIfPassword},
+	{"IfVersionGuardsAChange", testIfVersion},
+	{"VersionGrowsWithEachPutAccount", testVersionGrows},
 	{"RemovedAccountTakesItsMailAlong", testRemoveAccount},
 	{"AliasesAreMadeChangedAndRemoved", testAliases},
 	{"AliasIsRefusedWhereItCantBe", testAliasRefused},
@@ -103,6 +105,7 @@ func testAccounts(e *env) {
 	e.refused(store.PutAccount{Account: store.Account{ID: want.ID + 1000}}, fault.NotFound)
 }
 
+// sameAccount compares all but the version.
 func (e *env) sameAccount(want store.Account) {
 	e.Helper()
 	got, err := e.st.Account(e.ctx, want.ID)
@@ -110,8 +113,8 @@ func (e *env) sameAccount(want store.Account) {
 	if !got.Created.Equal(want.Created) {
 		e.Errorf("created %v, want %v", got.Created, want.Created)
 	}
-	got.Created = want.Created
-	if got != want {
+	got.Created, got.Version = want.Created, want.Version
+	if !reflect.DeepEqual(got, want) {
 		e.Fatalf("account is %+v, want %+v", got, want)
 	}
 }
@@ -136,13 +139,55 @@ func testAccountRefused(e *env) {
 	e.account("@b@a.test") // the domain begins after the last @
 }
 
-func testIfPassword(e *env) {
+func testIfVersion(e *env) {
 	id := e.account("alice@a.test")
-	e.change(store.PutAccount{Account: store.Account{ID: id, Password: "one"}})
-	e.refused(store.PutAccount{Account: store.Account{ID: id, Password: "three"}, IfPassword: "two"}, fault.Denied)
-	e.change(store.PutAccount{Account: store.Account{ID: id, Password: "two"}, IfPassword: "one"})
-	e.refused(store.PutAccount{Account: store.Account{ID: id, Password: "three", Disabled: true}, IfPassword: "one"}, fault.Denied)
+	v := e.version(id)
+	e.refused(store.PutAccount{Account: store.Account{ID: id, Password: "early"}, IfVersion: v + 1}, fault.Denied)
+	e.change(store.PutAccount{Account: store.Account{ID: id, Password: "one"}, IfVersion: v})
+	e.refused(store.PutAccount{Account: store.Account{ID: id, Password: "late", Disabled: true}, IfVersion: v}, fault.Denied)
+	e.sameAccount(store.Account{ID: id, Address: "alice@a.test", Password: "one", Created: day})
+	e.change(store.PutAccount{Account: store.Account{ID: id, Password: "two"}}) // zero asks for none
 	e.sameAccount(store.Account{ID: id, Address: "alice@a.test", Password: "two", Created: day})
+}
+
+// testVersionGrows: nothing but a PutAccount that is made changes it, and that
+// always does.
+func testVersionGrows(e *env) {
+	id := e.account("alice@a.test")
+	last := e.version(id)
+	if last == 0 {
+		e.Fatal("a new account has version 0, which asks for nothing")
+	}
+	for range 3 {
+		same := store.PutAccount{Account: store.Account{ID: id, Password: "same", Version: 1}}
+		e.change(same)
+		if v := e.version(id); v <= last {
+			e.Fatalf("after a change the version is %d, it was %d", v, last)
+		}
+		last = e.version(id)
+	}
+	_, err := e.st.Change(e.ctx,
+		store.PutAccount{Account: store.Account{ID: id}}, store.RemoveDomain{Name: "none.test"})
+	e.changeIndex(err, 1, fault.NotFound)
+	e.fill(id, "mail")
+	if v := e.version(id); v != last {
+		e.Fatalf("the version is %d, want %d: no account was changed", v, last)
+	}
+	e.change(
+		store.PutAccount{Account: store.Account{ID: id}, IfVersion: last},
+		store.PutAccount{Account: store.Account{ID: id}},
+	)
+	if v := e.version(id); v < last+2 {
+		e.Fatalf("after two changes the version is %d, it was %d", v, last)
+	}
+	e.refused(store.PutAccount{Account: store.Account{ID: id}, IfVersion: last}, fault.Denied)
+}
+
+func (e *env) version(id mail.AccountID) uint64 {
+	e.Helper()
+	a, err := e.st.Account(e.ctx, id)
+	e.ok(err)
+	return a.Version
 }
 
 func testRemoveAccount(e *env) {

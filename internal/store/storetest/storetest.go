@@ -36,6 +36,8 @@ type Model struct {
 	// again has another one than before.
 	lastValidity mail.UIDValidity
 	accepted     map[mail.ID][]store.Placed
+	held         map[mail.ID]*held
+	records      map[string]store.Record
 	watchers     map[*watcher]struct{}
 }
 
@@ -80,6 +82,8 @@ func NewModel() *Model {
 		entries:  map[string]store.Entry{},
 		accounts: map[mail.AccountID]*account{},
 		accepted: map[mail.ID][]store.Placed{},
+		held:     map[mail.ID]*held{},
+		records:  map[string]store.Record{},
 		watchers: map[*watcher]struct{}{},
 	}
 }
@@ -104,6 +108,13 @@ const (
 	OpRemove       Op = "remove" // Mailboxes.Remove and Maildrop.Remove
 	OpChange       Op = "change"
 	OpLookup       Op = "look up" // Domain, Entry and Account
+	OpHeld         Op = "list held messages"
+	OpRelease      Op = "release"
+	OpDropHeld     Op = "drop held message"
+	OpRecord       Op = "look up record"
+	OpListRecords  Op = "list records"
+	OpPutRecord    Op = "put record"
+	OpRemoveRecord Op = "remove record"
 )
 
 type injected struct {
@@ -119,8 +130,9 @@ func (m *Model) FailNext(op Op, err error) {
 	m.faults[op] = injected{err: err}
 }
 
-// LoseAnswer makes the next call of op (OpAccept, OpRemove or OpChange) do its
-// work and return err all the same, as when the connection to a database breaks.
+// LoseAnswer makes the next call of op, one that changes something, do its work
+// and return err all the same, as when the connection to a database breaks.
+// OpNewContent and OpWrite have no answer to lose.
 func (m *Model) LoseAnswer(op Op, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
