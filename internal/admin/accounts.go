@@ -17,10 +17,19 @@ type Account struct {
 	// Password is the name of the scheme of its verifier, as "argon2id"; empty
 	// when nobody can log in. It says nothing about the password.
 	Password string `json:"password_scheme,omitempty"`
+	// SCRAM says that clients can log in without sending the password; AppPasswords
+	// is how many further passwords there are; LegacySecret, that there is a secret
+	// for CRAM-MD5 and APOP.
+	SCRAM        bool `json:"scram,omitempty"`
+	AppPasswords int  `json:"app_passwords,omitempty"`
+	LegacySecret bool `json:"legacy_secret,omitempty"`
 }
 
 func shownAccount(a store.Account) Account {
-	return Account{Account: a, Password: scheme(a.Password)}
+	return Account{
+		Account: a, Password: scheme(a.Password),
+		SCRAM: a.SCRAM != "", AppPasswords: len(a.AppPasswords), LegacySecret: a.LegacySecret != nil,
+	}
 }
 
 // schemes are the prefixes of verifiers in PHC and crypt(3) form.

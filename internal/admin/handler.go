@@ -11,15 +11,29 @@ import (
 	"net/http"
 	"strings"
 
+	"postrider/internal/certs"
 	"postrider/internal/directory"
 	"postrider/internal/fault"
+	"postrider/internal/login"
 	"postrider/internal/store"
 )
 
-// service is what the procedures work on.
+// Options are what the procedures work on.
+type Options struct {
+	Directory *directory.Directory
+	Store     store.Store
+	// Logins and Certs are those of the server; nil when none runs. What needs
+	// them is then answered with NotFound.
+	Logins *login.Service
+	Certs  *certs.Manager
+}
+
+// service is Options, as the procedures see them.
 type service struct {
 	directory *directory.Directory
 	store     store.Store
+	logins    *login.Service
+	certs     *certs.Manager
 }
 
 // call is one procedure call under way.
@@ -57,10 +71,15 @@ func takes[A any](f func(s *service, c *call, a A) (any, error)) procedure {
 	}
 }
 
-// Handler returns the administration of a store and its directory. It guards
-// nothing: whoever can reach it may do everything.
-func Handler(d *directory.Directory, st store.Store) http.Handler {
-	return &handler{service{directory: d, store: st}}
+// Handler returns the administration of a server, or of a store and its directory
+// without one. It guards nothing: whoever can reach it may do everything.
+func Handler(o Options) http.Handler {
+	return &handler{service{directory: o.Directory, store: o.Store, logins: o.Logins, certs: o.Certs}}
+}
+
+// errNoServer is what a procedure returns that is about a running server.
+func errNoServer(op string) error {
+	return fault.Newf(fault.NotFound, op, "no server runs on this data folder")
 }
 
 type handler struct{ service service }

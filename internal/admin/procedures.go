@@ -15,6 +15,14 @@ var procedures = map[string]procedure{
 	"account.remove":   takes(accountRemove),
 	"account.import":   takes(accountImport),
 
+	"account.grant":                takes(accountGrant),
+	"account.ungrant":              takes(accountUngrant),
+	"account.app_password.add":     takes(appPasswordAdd),
+	"account.app_password.list":    takes(appPasswordList),
+	"account.app_password.revoke":  takes(appPasswordRevoke),
+	"account.legacy_secret.set":    takes(legacySecretSet),
+	"account.legacy_secret.remove": takes(legacySecretRemove),
+
 	"alias.add":    takes(aliasAdd),
 	"alias.remove": takes(aliasRemove),
 	"alias.list":   takes(aliasList),
@@ -22,6 +30,17 @@ var procedures = map[string]procedure{
 	"mailbox.list":   takes(mailboxList),
 	"mailbox.show":   takes(mailboxShow),
 	"mailbox.unlock": takes(mailboxUnlock),
+
+	"auth.log":     takes(authLog),
+	"auth.locked":  takes(authLocked),
+	"auth.unblock": takes(authUnblock),
+
+	"cert.list":  takes(certList),
+	"cert.renew": takes(certRenew),
+
+	"held.list":    takes(heldList),
+	"held.release": takes(heldRelease),
+	"held.drop":    takes(heldDrop),
 
 	"store.check": takes(storeCheck),
 	"store.usage": takes(storeUsage),

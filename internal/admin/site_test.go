@@ -15,7 +15,7 @@ func newSite(t testing.TB) (*storetest.Model, http.Handler) {
 	t.Helper()
 	m := storetest.NewModel()
 	d := directory.New(m, directory.Options{Argon2: directory.Argon2Params{Memory: 64, Time: 1, Threads: 1}})
-	return m, Handler(d, m)
+	return m, Handler(Options{Directory: d, Store: m})
 }
 
 // startServe serves a handler on a socket until the test ends, and returns its path.

@@ -27,6 +27,7 @@ const MaxCopies = 10_000
 // Store is what a Receiver needs of the store.
 type Store interface {
 	store.Messages
+	store.Holds
 	// Health is that of store.Keeper.
 	Health() error
 }
@@ -43,10 +44,20 @@ type Directory interface {
 	Expand(ctx context.Context, alias string) ([]mail.Address, error)
 }
 
+// Rights is who may send as whom; package directory has it.
+type Rights interface {
+	// MaySendAs returns why an account may send as an address, or NoRight.
+	MaySendAs(ctx context.Context, account mail.AccountID, a mail.Address) (directory.Right, error)
+}
+
 // Options are what a Receiver needs.
 type Options struct {
 	Store     Store
 	Directory Directory
+	// Rights is asked on submission; nil: nobody may send as anybody.
+	Rights Rights
+	// Submission is how much an account may send.
+	Submission SubmissionLimits
 	// MaxReceived is the number of Received fields beyond which a message is
 	// refused as a loop; zero: DefaultMaxReceived.
 	MaxReceived int
@@ -60,8 +71,10 @@ type Options struct {
 // Receiver is the backend of the sessions that mail comes in by. It serves many
 // at once.
 type Receiver struct {
-	o Options
-	m metrics
+	o     Options
+	m     metrics
+	rates *rates
+	held  chan struct{} // wakes ReleaseHeld
 }
 
 var _ smtp.Backend = (*Receiver)(nil)
@@ -77,7 +90,7 @@ func New(o Options) *Receiver {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Receiver{o: o, m: newMetrics(o.Registerer)}
+	return &Receiver{o: o, m: newMetrics(o.Registerer), rates: newRates(o.Submission), held: make(chan struct{}, 1)}
 }
 
 // route is where a transaction's message will go: one entry a mailbox, in the

@@ -23,14 +23,16 @@ const (
 
 // metrics is what a Receiver counts.
 type metrics struct {
-	messages, recipients, copies, octets prometheus.Counter
+	messages, recipients, copies, octets *prometheus.CounterVec // by role
 	refused                              *prometheus.CounterVec
-	seconds                              prometheus.Histogram
+	seconds                              *prometheus.HistogramVec // by role
+	released                             prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
-	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	byRole := []string{"role"}
+	counter := func(name, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, byRole)
 	}
 	m := metrics{
 		messages:   counter("postrider_messages_accepted_total", "Messages that were taken and are durable."),
@@ -38,15 +40,18 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		copies:     counter("postrider_copies_accepted_total", "Copies in mailboxes of the messages accepted."),
 		octets:     counter("postrider_octets_accepted_total", "Octets of the messages accepted, each counted once."),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "postrider_refused_total", Help: "Refusals by stage (mail, rcpt, data) and reason.",
-		}, []string{"stage", "reason"}),
-		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "postrider_refused_total", Help: "Refusals by role, stage (mail, rcpt, data) and reason.",
+		}, []string{"role", "stage", "reason"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "postrider_accept_seconds", Help: "Time from the end of a message to its being durable.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 17), // 0.1 ms to 6.5 s
+		}, byRole),
+		released: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postrider_held_released_total", Help: "Held messages that were released when they were due.",
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.messages, m.recipients, m.copies, m.octets, m.refused, m.seconds)
+		reg.MustRegister(m.messages, m.recipients, m.copies, m.octets, m.refused, m.seconds, m.released)
 	}
 	return m
 }

@@ -59,8 +59,8 @@ type Exchange interface {
 	// reference to it.
 	//
 	// Denied: the name is not proven; always the same, whatever was wrong. Invalid:
-	// the message is not what the mechanism asks for; its text may be shown to the
-	// peer. Busy: too many failures, see Authenticator.Begin. Other kinds: it
+	// the message is not what the mechanism asks for; Reason has what may be shown
+	// to the peer. Busy: too many failures, see Authenticator.Begin. Other kinds: it
 	// can't be told now.
 	Respond(ctx context.Context, response []byte) (Step, error)
 }
@@ -76,7 +76,8 @@ type Step struct {
 
 // Claim is who a client says it is.
 type Claim struct {
-	// Name is the authentication identity, UTF-8 and not yet prepared.
+	// Name is the authentication identity, UTF-8 without NUL and not yet prepared;
+	// empty for Token and Certificate, in which it stands itself.
 	Name string
 	// As is the authorization identity; empty: the same. Nobody may act as another.
 	As string

@@ -25,11 +25,15 @@ type Command struct {
 	// Args is the shape of its argument.
 	Args  Shape
 	Flags Flag
-	// Instead is set for a command that is known and not offered; it says what
-	// to do instead.
+	// Roles are those whose listeners offer it; zero: none does.
+	Roles Role
+	// Instead says, where the command is not offered, what to do instead.
 	Instead string
 
-	run func(s *server, arg []byte) session.Step
+	// needs, if not nil, reports whether a session that has the role has also
+	// what else it takes to offer the command.
+	needs func(s *server) bool
+	run   func(s *server, arg []byte) session.Step
 }
 
 // State is a set of states of a session.
@@ -87,7 +91,7 @@ func (a Shape) keyword() string {
 }
 
 // Flag is a set of a command's properties.
-type Flag uint8
+type Flag uint16
 
 // The flags.
 const (
@@ -105,175 +109,17 @@ const (
 	// Dots: content follows up to CRLF.CRLF, which a client that ends lines with
 	// LF alone, CR NUL or CR CR LF can't send.
 	Dots
+	// Login: where people log in, refused before they have (RFC 4954 §6, 530).
+	Login
+	// Trusted: whose address is trusted since a recent login by POP3 may give it
+	// without another.
+	Trusted
+	// Extended: needs EHLO; HELO is not enough.
+	Extended
+	// Secret: its argument may be a secret, and its line may be long (MaxAuthLine).
+	Secret
 )
 
 // inTransaction is where a command that works on a transaction's recipients is.
 const inTransaction = StateSender | StateRecipients
 
-// commands is the table, in the order of HELP.
-var commands = []Command{
-	{
-		Verb: "EHLO", Syntax: "EHLO name", Example: "EHLO client.example.org", RFC: "RFC 5321 §4.1.1.1",
-		Help:  "Say who you are, and hear what the server can do.\nAn open transaction is forgotten.",
-		Where: StateAny, Args: ArgRequired, Flags: Junk | LastInGroup, run: (*server).ehlo,
-	},
-	{
-		Verb: "HELO", Syntax: "HELO name", Example: "HELO client.example.org", RFC: "RFC 5321 §4.1.1.1",
-		Help:  "Say who you are, as old clients do, without extensions.\nAn open transaction is forgotten.",
-		Where: StateAny, Args: ArgRequired, Flags: Junk | LastInGroup, run: (*server).helo,
-	},
-	{
-		Verb: "MAIL", Syntax: "MAIL FROM:<address> [SIZE=n] [BODY=8BITMIME] [SMTPUTF8] [RET=FULL|HDRS] [ENVID=id]",
-		Example: "MAIL FROM:<you@example.org>", RFC: "RFC 5321 §4.1.1.2",
-		Help:  "Begin a message; the address is where trouble with it is reported.\n<> means nowhere.",
-		Where: StateReady, Args: ArgFrom, Flags: UTF8 | NoHello, run: (*server).mail,
-	},
-	{
-		Verb: "RCPT", Syntax: "RCPT TO:<address> [NOTIFY=NEVER|SUCCESS,FAILURE,DELAY] [ORCPT=type;address]",
-		Example: "RCPT TO:<alice@example.test>", RFC: "RFC 5321 §4.1.1.3",
-		Help:  "Name a recipient of the message; once for each.",
-		Where: inTransaction, Args: ArgTo, Flags: UTF8, run: (*server).rcpt,
-	},
-	{
-		Verb: "DATA", Syntax: "DATA", Example: "DATA", RFC: "RFC 5321 §4.1.1.4",
-		Help:  "Send the message: header lines, an empty line, the text,\nand at the end a line with nothing but a dot.",
-		Where: StateRecipients, Args: ArgNone, Flags: LastInGroup | Dots, run: (*server).data,
-	},
-	{
-		Verb: "BDAT", Syntax: "BDAT octets [LAST]", Example: "BDAT 86 LAST", RFC: "RFC 3030 §2",
-		Help:  "Send so many octets of the message, right behind this line.\nLAST ends the message.",
-		Where: StateRecipients | StateChunks, Args: ArgRequired, Flags: Octets, run: (*server).bdat,
-	},
-	{
-		Verb: "RSET", Syntax: "RSET", Example: "RSET", RFC: "RFC 5321 §4.1.1.5",
-		Help:  "Forget sender, recipients and message, and begin anew.",
-		Where: StateAny, Args: ArgNone, Flags: Junk, run: (*server).rset,
-	},
-	{
-		Verb: "VRFY", Syntax: "VRFY name-or-address [SMTPUTF8]", Example: "VRFY alice", RFC: "RFC 5321 §4.1.1.6",
-		Help:  "Ask whether there is such a mailbox.\nOnly some listeners tell.",
-		Where: StateAny, Args: ArgRequired, Flags: Junk | LastInGroup | UTF8, run: (*server).vrfy,
-	},
-	{
-		Verb: "EXPN", Syntax: "EXPN alias [SMTPUTF8]", Example: "EXPN staff", RFC: "RFC 5321 §4.1.1.7",
-		Help:  "Ask who gets what is sent to an alias.\nOnly some listeners tell.",
-		Where: StateAny, Args: ArgRequired, Flags: Junk | LastInGroup | UTF8, run: (*server).expn,
-	},
-	{
-		Verb: "NOOP", Syntax: "NOOP [anything]", Example: "NOOP", RFC: "RFC 5321 §4.1.1.9",
-		Help:  "Do nothing, and say so.",
-		Where: StateAny, Args: ArgOptional, Flags: Junk | LastInGroup, run: (*server).noop,
-	},
-	{
-		Verb: "HELP", Syntax: "HELP [command]", Example: "HELP MAIL", RFC: "RFC 5321 §4.1.1.8",
-		Help:  "List the commands, or explain one.",
-		Where: StateAny, Args: ArgOptional, Flags: Junk, run: (*server).help,
-	},
-	{
-		Verb: "QUIT", Syntax: "QUIT", Example: "QUIT", RFC: "RFC 5321 §4.1.1.10",
-		Help:  "End the session.",
-		Where: StateAny, Args: ArgNone, Flags: LastInGroup, run: (*server).quit,
-	},
-
-	// Known, and not offered.
-	{
-		Verb: "STARTTLS", Syntax: "STARTTLS", Example: "STARTTLS", RFC: "RFC 3207 §4",
-		Help:  "Begin encryption.",
-		Where: StateAny, Args: ArgOptional, Flags: LastInGroup,
-		Instead: "No TLS on this listener; go on without it, or use another port",
-	},
-	{
-		Verb: "AUTH", Syntax: "AUTH mechanism [initial-response]", Example: "AUTH PLAIN", RFC: "RFC 4954 §4",
-		Help:  "Prove who you are.",
-		Where: StateAny, Args: ArgOptional, Flags: LastInGroup,
-		Instead: "No login here: this listener takes mail for its own domains from anybody",
-	},
-	{
-		Verb: "SEND", Syntax: "SEND FROM:<address>", Example: "SEND FROM:<you@example.org>", RFC: "RFC 5321 §F.6",
-		Help:  "Put a message on a user's terminal.",
-		Where: StateAny, Args: ArgOptional, Instead: "Nobody's terminal is here; use MAIL",
-	},
-	{
-		Verb: "SOML", Syntax: "SOML FROM:<address>", Example: "SOML FROM:<you@example.org>", RFC: "RFC 5321 §F.6",
-		Help:  "Put a message on a user's terminal or into the mailbox.",
-		Where: StateAny, Args: ArgOptional, Instead: "Nobody's terminal is here; use MAIL",
-	},
-	{
-		Verb: "SAML", Syntax: "SAML FROM:<address>", Example: "SAML FROM:<you@example.org>", RFC: "RFC 5321 §F.6",
-		Help:  "Put a message on a user's terminal and into the mailbox.",
-		Where: StateAny, Args: ArgOptional, Instead: "Nobody's terminal is here; use MAIL",
-	},
-	{
-		Verb: "TURN", Syntax: "TURN", Example: "TURN", RFC: "RFC 5321 §F.1",
-		Help:  "Change roles, so that the server sends.",
-		Where: StateAny, Args: ArgOptional, Instead: "Roles are not changed here; to get mail, collect it by POP3",
-	},
-}
-
-// Commands returns the command table.
-func Commands() []Command { return append([]Command(nil), commands...) }
-
-// commandTable finds commands by their verb.
-type commandTable struct {
-	list   []Command
-	byVerb map[string]*Command
-}
-
-var serverCommands = newTable(commands)
-
-func newTable(list []Command) *commandTable {
-	t := &commandTable{list: list, byVerb: make(map[string]*Command, len(list))}
-	for i := range list {
-		t.byVerb[list[i].Verb] = &list[i]
-	}
-	return t
-}
-
-// maxVerb is longer than every verb, in octets.
-const maxVerb = 16
-
-// find returns the command of that name in any case, or nil.
-func (t *commandTable) find(verb []byte) *Command {
-	var upper [maxVerb]byte
-	if len(verb) > len(upper) {
-		return nil
-	}
-	for i, c := range verb {
-		if 'a' <= c && c <= 'z' {
-			c -= 'a' - 'A'
-		}
-		upper[i] = c
-	}
-	return t.byVerb[string(upper[:len(verb)])]
-}
-
-// nearest returns the verb that differs from a mistyped one by one letter, or "".
-func (t *commandTable) nearest(verb []byte) string {
-	typed := strings.ToUpper(string(verb[:min(len(verb), maxVerb)]))
-	for i := range t.list {
-		if c := &t.list[i]; c.Instead == "" && oneEdit(typed, c.Verb) {
-			return c.Verb
-		}
-	}
-	return ""
-}
-
-// oneEdit reports whether a becomes b when one letter is put in, left out,
-// replaced, or swapped with the next.
-func oneEdit(a, b string) bool {
-	if len(a) > len(b) {
-		a, b = b, a
-	}
-	i := 0
-	for i < len(a) && a[i] == b[i] {
-		i++
-	}
-	switch len(b) - len(a) {
-	case 1:
-		return a[i:] == b[i+1:]
-	case 0:
-		return i < len(a) && (a[i+1:] == b[i+1:] ||
-			i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:])
-	}
-	return false
-}
