@@ -1,0 +1,45 @@
+package admin
+
+import (
+	"context"
+	"iter"
+
+	"postrider/internal/certs"
+)
+
+// certArgument names certificates; an empty name is all.
+type certArgument struct {
+	Name string `json:"name,omitempty"`
+}
+
+// Certificates lists the server's certificates. NotFound: no server runs.
+func (c *Client) Certificates(ctx context.Context) iter.Seq2[certs.Info, error] {
+	return list[certs.Info](ctx, c, "cert.list", certArgument{})
+}
+
+// RenewCertificates gets certificates anew now: from their files, from the ACME
+// authority, or self-signed; those of one name if it is not empty.
+func (c *Client) RenewCertificates(ctx context.Context, name string) ([]certs.Info, error) {
+	var now []certs.Info
+	err := c.ask(ctx, "cert.renew", certArgument{name}, &now)
+	return now, err
+}
+
+func certList(s *service, c *call, _ certArgument) (any, error) {
+	if s.certs == nil {
+		return nil, errNoServer("list certificates")
+	}
+	for _, i := range s.certs.List() {
+		if err := c.emit(i); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+func certRenew(s *service, c *call, a certArgument) (any, error) {
+	if s.certs == nil {
+		return nil, errNoServer("renew certificates")
+	}
+	return s.certs.Renew(c, a.Name)
+}

@@ -1,0 +1,69 @@
+package admin
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"postrider/internal/fault"
+	"postrider/internal/mail"
+	"postrider/internal/store"
+)
+
+// Held is a message that waits for the time of its release.
+type Held struct {
+	ID         string    `json:"id"`
+	Due        time.Time `json:"due"`
+	Received   time.Time `json:"received"`
+	Octets     int64     `json:"octets"`
+	From       string    `json:"from"`
+	Recipients []string  `json:"recipients"`
+}
+
+type heldArgument struct {
+	ID string `json:"id"`
+}
+
+// Held lists the messages that are held, by the time when they are due.
+func (c *Client) Held(ctx context.Context) iter.Seq2[Held, error] {
+	return list[Held](ctx, c, "held.list", struct{}{})
+}
+
+// ReleaseHeld delivers a held message now, and says into how many mailboxes.
+func (c *Client) ReleaseHeld(ctx context.Context, id string) (int, error) {
+	var n int
+	err := c.ask(ctx, "held.release", heldArgument{id}, &n)
+	return n, err
+}
+
+// DropHeld removes a held message for good.
+func (c *Client) DropHeld(ctx context.Context, id string) error {
+	return c.ask(ctx, "held.drop", heldArgument{id}, nil)
+}
+
+func heldList(s *service, c *call, _ struct{}) (any, error) {
+	return nil, emitAll(c, s.store.Held(c), func(h store.Held) any {
+		shown := Held{ID: h.ID.String(), Due: h.Due, Received: h.Received, Octets: h.Size, From: h.Envelope.From.String(), Recipients: []string{}}
+		for _, r := range h.Envelope.Recipients {
+			shown.Recipients = append(shown.Recipients, r.Address.String())
+		}
+		return shown
+	})
+}
+
+func heldRelease(s *service, c *call, a heldArgument) (any, error) {
+	id, err := mail.ParseID(a.ID)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "release a held message", err)
+	}
+	placed, err := s.store.Release(c, id, time.Now())
+	return len(placed.Placed), err
+}
+
+func heldDrop(s *service, c *call, a heldArgument) (any, error) {
+	id, err := mail.ParseID(a.ID)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "drop a held message", err)
+	}
+	return nil, s.store.DropHeld(c, id)
+}
