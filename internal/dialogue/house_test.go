@@ -111,8 +111,10 @@ func (h *house) listener(c dialogue.Connection) (session.Listener, func() sessio
 	}
 	switch c.Protocol {
 	case "smtp":
-		l.Role = "mx"
-		return l, func() session.Session { return smtp.New(h.receive, nil) }, nil
+		if l.Role == "" {
+			l.Role = "mx"
+		}
+		return l, func() session.Session { return smtp.New(h.receive, nil, nil) }, nil
 	case "pop3":
 		return l, func() session.Session { return pop3.New(h.access, nil) }, nil
 	}

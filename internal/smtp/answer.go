@@ -66,8 +66,8 @@ func (s *server) countJunk() bool {
 	return s.junk > s.opts.MaxJunk && s.countError()
 }
 
-// unknown answers a line whose first word is no command.
-func (s *server) unknown(verb, line []byte) session.Step {
+// notKnown answers a whole line whose first word is no command.
+func (s *server) notKnown(verb, line []byte) session.Step {
 	switch {
 	case isOneOf(verb, httpFields), isOneOf(verb, httpVerbs) && !s.teach():
 		// A browser that was made to post here might send commands next.
@@ -77,7 +77,7 @@ func (s *server) unknown(verb, line []byte) session.Step {
 	case isHeader(line) && s.teach():
 		return s.wrong(&replyHeaderHint.Reply)
 	case s.teach():
-		if name := s.table.nearest(verb); name != "" {
+		if name := s.nearest(verb); name != "" {
 			return s.wrong(&Reply{
 				Code: 500, Enhanced: "5.2",
 				Text: "Command not recognized; did you mean " + name + "? HELP lists the commands",

@@ -56,7 +56,8 @@ type Transaction struct {
 type Client struct {
 	// ConnID stands in every log line about the connection.
 	ConnID string
-	// Listener and Role are the listener's name and role.
+	// Listener and Role are the listener's name and role: "mx" or "submission",
+	// whether TLS begins with the first octet there or not.
 	Listener, Role string
 	// Hostname is the name the listener greeted with: "by" in the Received field.
 	Hostname string
@@ -67,8 +68,15 @@ type Client struct {
 	Extended bool
 	// TLS describes the connection's protection, empty if there is none.
 	TLS string
-	// Account is who has proven a name; zero for nobody.
+	// Account is who has proven a name; zero for nobody. Login is that account's
+	// address.
 	Account mail.AccountID
+	Login   string
+	// Mechanism is how the name was proven: that of AUTH; empty for nobody, and for
+	// an address that is trusted since a recent login by POP3.
+	Mechanism string
+	// AppPassword is the name of the app password that was used, if one was.
+	AppPassword string
 }
 
 // Reply is an SMTP reply. As an error it is the reply to send.

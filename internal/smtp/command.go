@@ -122,4 +122,3 @@ const (
 
 // inTransaction is where a command that works on a transaction's recipients is.
 const inTransaction = StateSender | StateRecipients
-

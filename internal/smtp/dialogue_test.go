@@ -37,7 +37,7 @@ func TestDialogues(t *testing.T) {
 }
 
 func openMemory(b Backend, teach bool) dialogue.Transport {
-	return dialogue.NewMemory(New(b, nil), &session.Conn{
+	return dialogue.NewMemory(New(b, nil, nil), &session.Conn{
 		ID: "c1", Context: context.Background(), Remote: netip.MustParseAddrPort("192.0.2.9:4711"),
 		Listener: &session.Listener{Name: "test", Protocol: "smtp", Role: "mx", Teach: teach, Hostname: testHost},
 		Now:      func() time.Time { return testTime },

@@ -129,7 +129,7 @@ const testHost = "mx.example.test"
 var testTime = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 
 func newDriver(b Backend, o *Options, teach bool) *driver {
-	d := &driver{session: New(b, o), lines: wire.Splitter{Teach: teach}}
+	d := &driver{session: New(b, nil, o), lines: wire.Splitter{Teach: teach}}
 	d.take(d.session.Start(&session.Conn{
 		ID: "c1", Context: context.Background(),
 		Remote: netip.MustParseAddrPort("192.0.2.9:4711"), Local: netip.MustParseAddrPort("192.0.2.1:25"),

@@ -18,12 +18,10 @@ func (s *server) Event(e session.Event) session.Step {
 		return s.bye(replyFlood, "a line without end")
 	case session.Closed:
 		s.drop()
+		s.exchange = nil
 		return session.Step{Next: session.Close}
 	case session.TLSReady:
-		// RFC 3207 §4.2: what was learnt before is forgotten.
-		s.drop()
-		s.client.Helo, s.client.Extended = "", false
-		s.client.TLS = describeTLS(s.conn.TLS)
+		return s.tlsReady()
 	}
 	return session.Step{Wait: s.opts.CommandTimeout}
 }

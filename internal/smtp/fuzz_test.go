@@ -3,6 +3,7 @@ package smtp
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"postrider/internal/mail"
 	"postrider/internal/session"
@@ -67,10 +68,15 @@ func FuzzParams(f *testing.F) {
 	for _, s := range []string{"SIZE=1 BODY=8BITMIME", "RET=HDRS ENVID=a+2Bb SMTPUTF8", "NOTIFY=NEVER", "NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+40b", "ORCPT=utf-8;\u00fc"} {
 		f.Add(s, true)
 	}
+	d := newDriver(&fakeBackend{}, &Options{MaxHold: time.Hour}, false)
 	f.Fuzz(func(t *testing.T, s string, eai bool) {
-		var e mail.Envelope
-		if parseParams(s, mailParams, &e, eai) == nil && (e.Size < 0 || !isPrintable(e.EnvID) || len(e.EnvID) > maxEnvID) {
+		tx := &transaction{of: d.session.(*server)}
+		e := &tx.Envelope
+		if parseParams(s, mailParams, tx, eai) == nil && (e.Size < 0 || !isPrintable(e.EnvID) || len(e.EnvID) > maxEnvID) {
 			t.Errorf("%q: got %+v", s, e)
+		}
+		if until := testTime.Add(time.Hour); e.Hold.After(until) || !e.Hold.IsZero() && e.Hold.Before(testTime) {
+			t.Errorf("%q: held until %s, want none before %s and none after %s", s, e.Hold, testTime, until)
 		}
 		var r mail.Recipient
 		if parseParams(s, rcptParams, &r, eai) != nil {

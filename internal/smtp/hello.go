@@ -2,7 +2,6 @@ package smtp
 
 import (
 	"bytes"
-	"strconv"
 	"strings"
 
 	"postrider/internal/mail"
@@ -26,7 +25,7 @@ func (s *server) hello(arg []byte, extended bool) session.Step {
 	s.client.Helo, s.client.Extended = name, extended
 	text := s.client.Hostname
 	if extended {
-		text += "\n" + strings.Join(Extensions(&s.opts), "\n")
+		text += s.extensions()
 	}
 	return s.say(&Reply{Code: 250, Text: text})
 }
@@ -56,33 +55,4 @@ func helloName(arg []byte) (string, bool) {
 
 func isAlphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-}
-
-// Extensions returns what EHLO announces: a keyword a line, with its parameters.
-// O may be nil.
-func Extensions(o *Options) []string {
-	r := o.withDefaults()
-	limits := "LIMITS RCPTMAX=" + strconv.Itoa(r.MaxRecipients) // RFC 9422
-	if r.MaxTransactions > 0 {
-		limits += " MAILMAX=" + strconv.Itoa(r.MaxTransactions)
-	}
-	return []string{
-		"PIPELINING", // RFC 2920
-		"SIZE " + strconv.FormatInt(r.MaxSize, 10), // RFC 1870
-		"8BITMIME",            // RFC 6152
-		"CHUNKING",            // RFC 3030
-		"SMTPUTF8",            // RFC 6531
-		"ENHANCEDSTATUSCODES", // RFC 2034
-		"DSN",                 // RFC 3461
-		limits,
-		"HELP", // RFC 5321 §4.1.1.1
-	}
-}
-
-// describeTLS returns what the trace field says about a connection's protection.
-func describeTLS(t *session.TLS) string {
-	if t == nil {
-		return ""
-	}
-	return t.Version + " " + t.Cipher
 }

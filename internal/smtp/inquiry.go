@@ -91,7 +91,7 @@ func (s *server) help(arg []byte) session.Step {
 		if c == nil {
 			return s.wrong(&replyNoHelp.Reply)
 		}
-		c.explain(&text)
+		s.explain(c, &text)
 	}
 	return s.say(&Reply{Code: 214, Enhanced: "0.0", Text: text.String()})
 }
@@ -102,26 +102,26 @@ func (s *server) helpAll(text *strings.Builder) {
 	text.WriteString("These commands work here; HELP and a name tells more:")
 	for i := range s.table.list {
 		c := &s.table.list[i]
-		if c.Instead != "" {
+		if !s.offers(c) {
 			continue
 		}
 		first, _, _ := strings.Cut(c.Help, "\n")
-		fmt.Fprintf(text, "\n  %-5s %s", c.Verb, first)
+		fmt.Fprintf(text, "\n  %-8s %s", c.Verb, first)
 	}
 	if !s.teach() {
 		return
 	}
 	text.WriteString("\nA message by hand:")
-	for _, verb := range []string{"HELO", "MAIL", "RCPT", "DATA"} {
+	for _, verb := range s.role.byHand {
 		text.WriteString("\n  " + s.table.byVerb[verb].Example)
 	}
 	text.WriteString("\n  Subject: hello\n\n  How are you?\n  .\n  QUIT")
 }
 
 // explain writes everything about one command.
-func (c *Command) explain(text *strings.Builder) {
+func (s *server) explain(c *Command, text *strings.Builder) {
 	rfc := strings.ReplaceAll(c.RFC, "§", "section ") // replies are ASCII
-	if c.Instead != "" {
+	if !s.offers(c) {
 		fmt.Fprintf(text, "%s is not offered: %s\n%s", c.Verb, c.Instead, rfc)
 		return
 	}

@@ -20,6 +20,20 @@ type Options struct {
 	// MaxJunk is how many commands that do no work (NOOP, RSET, HELP, …) a strict
 	// listener takes between two messages; each more counts as an error.
 	MaxJunk int
+	// MaxLogins is how many failed logins a connection may have; the last of them
+	// is answered with 421. Negative: no limit.
+	MaxLogins int
+	// MaxUnknown is how many recipients that nobody has a client of a strict mx
+	// listener may name on a connection; the last of them is answered with 421,
+	// since who guesses addresses names many. Negative: no limit.
+	MaxUnknown int
+	// MaxHold is for how long a submitted message may be held, announced as
+	// FUTURERELEASE (RFC 4865), in whole seconds. Zero: not at all, and not
+	// announced.
+	MaxHold time.Duration
+	// TLSAvailable reports whether STARTTLS would find a certificate now. Nil: it
+	// always does.
+	TLSAvailable func() bool
 	// CommandTimeout is how long a client may think before its next command.
 	CommandTimeout time.Duration
 	// DataTimeout is how long a client may pause within a message.
@@ -35,6 +49,8 @@ const (
 	DefaultMaxTransactions = 1000
 	DefaultMaxErrors       = 25
 	DefaultMaxJunk         = 100
+	DefaultMaxLogins       = 5
+	DefaultMaxUnknown      = 10
 	DefaultCommandTimeout  = 5 * time.Minute // RFC 5321 §4.5.3.2.7
 	DefaultDataTimeout     = 3 * time.Minute // RFC 5321 §4.5.3.2.5
 	DefaultProduct         = "postrider"
@@ -44,6 +60,9 @@ const (
 const (
 	// TeachPatience is by how much MaxErrors is larger on a teach listener.
 	TeachPatience = 40
+	// MaxAuthLine is the longest line of AUTH and of the answers to its challenges,
+	// in octets with the CRLF (RFC 4954 §4). Other commands have wire.MaxLine.
+	MaxAuthLine = 12_288
 	// MaxHello is the longest name a client may give itself, in octets.
 	MaxHello = 255
 	// MaxListed is how many lines the answer to VRFY or EXPN has at most.
@@ -64,6 +83,9 @@ func (o *Options) withDefaults() Options {
 	r.MaxTransactions = orDefault(r.MaxTransactions, DefaultMaxTransactions)
 	r.MaxErrors = orDefault(r.MaxErrors, DefaultMaxErrors)
 	r.MaxJunk = orDefault(r.MaxJunk, DefaultMaxJunk)
+	r.MaxLogins = orDefault(r.MaxLogins, DefaultMaxLogins)
+	r.MaxUnknown = orDefault(r.MaxUnknown, DefaultMaxUnknown)
+	r.MaxHold = min(r.MaxHold, longestHold)
 	r.CommandTimeout = orDefault(r.CommandTimeout, DefaultCommandTimeout)
 	r.DataTimeout = orDefault(r.DataTimeout, DefaultDataTimeout)
 	r.Product = orDefault(r.Product, DefaultProduct)

@@ -22,12 +22,15 @@ type param[T any] struct {
 }
 
 // mailParams are MAIL's parameters.
-var mailParams = []param[mail.Envelope]{
+var mailParams = []param[transaction]{
 	{"SIZE", setSize},         // RFC 1870 §6
 	{"BODY", setBody},         // RFC 6152 §2
 	{"SMTPUTF8", setSMTPUTF8}, // RFC 6531 §3.4
 	{"RET", setRet},           // RFC 3461 §4.3
 	{"ENVID", setEnvID},       // RFC 3461 §4.4
+	{"AUTH", setAuth},         // RFC 4954 §5
+	{"HOLDFOR", setHoldFor},   // RFC 4865 §4
+	{"HOLDUNTIL", setHoldUntil},
 }
 
 // rcptParams are RCPT's parameters.
@@ -76,12 +79,12 @@ func indexParam[T any](known []param[T], keyword string) int {
 
 // setSize takes a number of octets. One that has too many digits for us is
 // larger than every limit, and no syntax error.
-func setSize(e *mail.Envelope, value string, _ bool) *fixed {
+func setSize(tx *transaction, value string, _ bool) *fixed {
 	n, ok := parseOctets(value)
 	if !ok {
 		return replyBadParam
 	}
-	e.Size = n
+	tx.Envelope.Size = n
 	return nil
 }
 
@@ -102,12 +105,12 @@ func parseOctets(s string) (n int64, ok bool) {
 	return n, s != ""
 }
 
-func setBody(e *mail.Envelope, value string, _ bool) *fixed {
+func setBody(tx *transaction, value string, _ bool) *fixed {
 	switch {
 	case strings.EqualFold(value, mail.Body7Bit.String()):
-		e.Body = mail.Body7Bit
+		tx.Envelope.Body = mail.Body7Bit
 	case strings.EqualFold(value, mail.Body8BitMIME.String()):
-		e.Body = mail.Body8BitMIME
+		tx.Envelope.Body = mail.Body8BitMIME
 	case strings.EqualFold(value, mail.BodyBinaryMIME.String()):
 		return replyBinary
 	default:
@@ -116,32 +119,32 @@ func setBody(e *mail.Envelope, value string, _ bool) *fixed {
 	return nil
 }
 
-func setSMTPUTF8(e *mail.Envelope, value string, _ bool) *fixed {
+func setSMTPUTF8(tx *transaction, value string, _ bool) *fixed {
 	if value != "" {
 		return replyBadParam
 	}
-	e.SMTPUTF8 = true
+	tx.Envelope.SMTPUTF8 = true
 	return nil
 }
 
-func setRet(e *mail.Envelope, value string, _ bool) *fixed {
+func setRet(tx *transaction, value string, _ bool) *fixed {
 	switch {
 	case strings.EqualFold(value, "FULL"):
-		e.Ret = mail.RetFull
+		tx.Envelope.Ret = mail.RetFull
 	case strings.EqualFold(value, "HDRS"):
-		e.Ret = mail.RetHeaders
+		tx.Envelope.Ret = mail.RetHeaders
 	default:
 		return replyBadParam
 	}
 	return nil
 }
 
-func setEnvID(e *mail.Envelope, value string, _ bool) *fixed {
+func setEnvID(tx *transaction, value string, _ bool) *fixed {
 	id, ok := decodeXtext(value)
 	if !ok || value == "" || len(value) > maxEnvID || !isPrintable(id) {
 		return replyBadParam
 	}
-	e.EnvID = id
+	tx.Envelope.EnvID = id
 	return nil
 }
 
@@ -265,4 +268,27 @@ func isAtom(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// maxSubmitter is how long AUTH's value may be, in octets (RFC 4954 §5).
+const maxSubmitter = 500
+
+// setAuth takes who submitted the message first, according to the client. Nobody
+// is trusted to know that, so that it is checked and dropped, as if it were <>
+// (RFC 4954 §5).
+func setAuth(tx *transaction, value string, _ bool) *fixed {
+	if !tx.of.hasLogin() {
+		return replyUnknownParam
+	}
+	if value == "<>" {
+		return nil
+	}
+	submitter, ok := decodeXtext(value)
+	if !ok || len(value) > maxSubmitter || !isPrintable(submitter) {
+		return replyBadParam
+	}
+	if _, err := mail.ParseAddress(submitter); err != nil {
+		return replyBadParam
+	}
+	return nil
 }

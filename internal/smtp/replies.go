@@ -28,6 +28,8 @@ var (
 	replyStart     = fix(354, "", "Send the message; end it with a line that has only a dot")
 	replyBye       = fix(221, "0.0", "Goodbye")
 	replyVerify    = fix(252, "0.0", "Not told here; mail to it will be tried")
+	replyStartTLS  = fix(220, "0.0", "Ready to start TLS") // RFC 3207 §4
+	replyLogin     = fix(235, "7.0", "Authentication successful")
 
 	// Order (RFC 5321 §4.1.4).
 	replyNeedHello     = fix(503, "5.1", "Say who you are first: EHLO and your name")
@@ -36,6 +38,9 @@ var (
 	replyNoRecipients  = fix(554, "5.1", "No valid recipients")
 	replyNested        = fix(503, "5.1", "A transaction is open already; RSET ends it")
 	replyInChunks      = fix(503, "5.1", "The message has begun with BDAT; go on with BDAT, or RSET")
+	replyNeedEHLO      = fix(503, "5.1", "Say EHLO and your name first; HELO is not enough")
+	replyHasTLS        = fix(503, "5.1", "TLS is on already")
+	replyLoggedIn      = fix(503, "5.1", "You are logged in already")
 	replyNeedReset     = fix(503, "5.1", "A part of the message was refused; RSET comes first")
 
 	// Lines and arguments.
@@ -55,10 +60,27 @@ var (
 	replyNoUTF8Path  = fix(553, "6.7", "The address is not ASCII; that needs SMTPUTF8 with MAIL")
 	replyUTF8Listing = fix(252, "6.8", "The answer is not ASCII; ask again with SMTPUTF8")
 
+	// TLS and logins (RFC 3207 §4, RFC 4954 §4, §6).
+	replyNoTLS       = fix(454, "7.0", "TLS is not available at the moment; try again later")
+	replyNeedTLS     = fix(530, "7.0", "Must issue a STARTTLS command first")
+	replyNeedLogin   = fix(530, "7.0", "Authentication required")
+	replyMechanism   = fix(504, "5.4", "That way to log in is not offered here; EHLO lists those that are")
+	replyPlaintext   = fix(538, "7.11", "That way to log in needs encryption")
+	replyAuthTooLong = fix(500, "5.6", "The line is too long for a login")
+	replyBadBase64   = fix(501, "5.2", "That is not base64")
+	replyBadResponse = fix(501, "5.2", "Not understood")
+	replyCancelled   = fix(501, "7.0", "The login is cancelled")
+	replyDenied      = fix(535, "7.8", "Authentication failed: the credentials are not valid")
+	replyLockedOut   = fix(454, "7.0", "Too many failed logins from your address; try again later")
+	replyLoginLater  = fix(454, "7.0", "Logins are not possible at the moment; try again later")
+
 	// Parameters (RFC 5321 §4.1.1.11).
 	replyBadParam     = fix(501, "5.4", "A parameter is malformed")
 	replyRepeated     = fix(501, "5.4", "A parameter is given twice")
 	replyUnknownParam = fix(555, "5.4", "A parameter is not known here")
+	replyBothHolds    = fix(501, "5.4", "HOLDFOR and HOLDUNTIL exclude one another")
+	replyHoldTooLong  = fix(501, "5.4", "No message is held for that long here; EHLO says for how long")
+	replyHoldPast     = fix(501, "5.4", "The time until which the message is to be held is past")
 	replyBinary       = fix(555, "6.1", "BINARYMIME is not offered here; encode the message, or use 8BITMIME")
 
 	// The message.
@@ -74,13 +96,15 @@ var (
 	replyTooManyTransactions = fix(421, "5.3", "Enough messages for one connection; open another")
 
 	// The last word.
-	replyTooManyErrors = fix(421, "7.0", "Too many errors; closing the connection")
-	replyHTTP          = fix(421, "7.0", "This is a mail server; it speaks SMTP, not HTTP")
-	replyOutOfStep     = fix(421, "5.2", "What follows can't be told from commands; closing the connection")
-	replyFlood         = fix(421, "5.2", "The line has no end; closing the connection")
-	replyTimeout       = fix(421, "4.2", "Silent for too long; closing the connection")
-	replyShutdown      = fix(421, "3.2", "The server is shutting down; try again soon")
-	replyShed          = fix(421, "3.2", "Too many connections; try again later")
+	replyTooManyErrors  = fix(421, "7.0", "Too many errors; closing the connection")
+	replyTooManyLogins  = fix(421, "7.0", "Too many failed logins; closing the connection")
+	replyTooManyGuesses = fix(421, "7.0", "Too many recipients that nobody has; closing the connection")
+	replyHTTP           = fix(421, "7.0", "This is a mail server; it speaks SMTP, not HTTP")
+	replyOutOfStep      = fix(421, "5.2", "What follows can't be told from commands; closing the connection")
+	replyFlood          = fix(421, "5.2", "The line has no end; closing the connection")
+	replyTimeout        = fix(421, "4.2", "Silent for too long; closing the connection")
+	replyShutdown       = fix(421, "3.2", "The server is shutting down; try again soon")
+	replyShed           = fix(421, "3.2", "Too many connections; try again later")
 )
 
 // faultReplies are what a peer hears about a failure of the backend, by kind.
@@ -98,6 +122,21 @@ var faultReplies = [...]*fixed{
 	fault.Invalid:   fix(553, "1.3", "The address is not valid"),
 	fault.Corrupt:   fix(451, "3.0", "Something went wrong here; try again later"),
 }
+
+// beginReplies are what a client hears when no exchange can begin, and
+// loginReplies when one fails. What is not in them is the server's trouble.
+var (
+	beginReplies = map[fault.Kind]*fixed{
+		fault.NotFound: replyMechanism,
+		fault.Denied:   replyPlaintext,
+		fault.Busy:     replyLockedOut,
+	}
+	loginReplies = map[fault.Kind]*fixed{
+		fault.Denied:  replyDenied,
+		fault.Invalid: replyBadResponse,
+		fault.Busy:    replyLockedOut,
+	}
+)
 
 // stage is which part of a transaction a failure is about.
 type stage uint8

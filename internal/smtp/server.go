@@ -4,22 +4,38 @@ import (
 	"bytes"
 	"unicode/utf8"
 
+	"postrider/internal/sasl"
 	"postrider/internal/session"
 	"postrider/internal/wire"
 )
 
-// New returns the server's side of one SMTP connection (RFC 5321). O may be nil.
-func New(b Backend, o *Options) session.Session {
-	return &server{backend: b, opts: o.withDefaults(), table: serverCommands}
+// New returns the server's side of one SMTP connection (RFC 5321). What its
+// listener is for, it learns from session.Listener.Role. A is asked where people
+// log in; without it, nil, nobody can. O may be nil.
+//
+// A listener where people log in must let lines of MaxAuthLine octets through.
+func New(b Backend, a sasl.Authenticator, o *Options) session.Session {
+	return &server{backend: b, logins: a, opts: o.withDefaults(), table: serverCommands}
 }
 
 // server is the server's side of a connection. Its state is derived: see state.
 type server struct {
 	backend Backend
+	logins  sasl.Authenticator // nil: there are none
 	opts    Options
 	table   *commandTable
+	role    *role
 	conn    *session.Conn
-	client  Client
+	// client has an identity after a login, and in the transaction of an address
+	// that is trusted without one.
+	client   Client
+	loggedIn bool
+	// exchange is the login that is under way, nil if none is: the next line is
+	// its.
+	exchange sasl.Exchange
+	// secrets: AUTH was given, so that a line which is no command may be what its
+	// client took for an answer to a challenge.
+	secrets bool
 	// tx is all that is known of the transaction that is open, nil if none is.
 	tx *transaction
 	// reading says what a call of Data is about, and chunk which chunk it is.
@@ -29,6 +45,8 @@ type server struct {
 	errors       int // wrong commands
 	junk         int // commands without work since the last message
 	transactions int // begun
+	failedLogins int // wrong passwords and the like
+	unknown      int // recipients that nobody has
 	buf          []byte
 }
 
@@ -45,8 +63,9 @@ const (
 // Start greets (RFC 5321 §4.3.1).
 func (s *server) Start(c *session.Conn) session.Step {
 	s.conn = c
+	s.role = roleOf(c.Listener.Role)
 	s.client = Client{
-		ConnID: c.ID, Listener: c.Listener.Name, Role: c.Listener.Role,
+		ConnID: c.ID, Listener: c.Listener.Name, Role: s.role.name,
 		Hostname: c.Listener.Hostname, Remote: c.Remote, TLS: describeTLS(c.TLS),
 	}
 	text := c.Listener.Hostname + " ESMTP " + s.opts.Product
@@ -75,43 +94,77 @@ func (s *server) state() State {
 	return StateSender
 }
 
-// Line takes a command. Everything that the table says is enforced here, once.
+// Line takes a command, or what a login asks for.
 func (s *server) Line(l wire.Line) session.Step {
+	if s.exchange != nil {
+		return s.response(l)
+	}
 	line := bytes.TrimRight(l.Bytes, " \t")
-	plain := l.Flaws&(wire.BareLF|wire.BareCR) == 0
 	if s.teach() {
 		line = bytes.TrimLeft(line, " \t")
-		l.Flaws &^= wire.BareCR
 	}
 	verb, arg, _ := bytes.Cut(line, []byte{' '})
-	arg = bytes.TrimLeft(arg, " ")
 	c := s.table.find(verb)
-	if bad := s.badLine(l.Flaws, line, c); bad != nil {
-		if c != nil && c.Flags&Octets != 0 {
+	if len(l.Bytes)+len("\r\n") > s.maxLine(c) {
+		l.Flaws |= wire.TooLong
+	}
+	if c == nil {
+		step := s.noCommand(l.Flaws, verb, line)
+		step.Secret = s.secrets
+		return step
+	}
+	step := s.command(c, l.Flaws, line, bytes.TrimLeft(arg, " "))
+	step.Secret = c.Flags&Secret != 0
+	s.secrets = s.secrets || step.Secret
+	return step
+}
+
+// command answers a command. Everything that the table says is enforced here,
+// once.
+func (s *server) command(c *Command, flaws wire.Flaw, line, arg []byte) session.Step {
+	if bad := s.badLine(flaws, line, c); bad != nil {
+		if c.Flags&Octets != 0 {
 			return s.outOfStep(&bad.Reply)
 		}
 		return s.wrong(&bad.Reply)
 	}
-	if c == nil {
-		return s.unknown(verb, line)
-	}
-	if c.Instead != "" {
+	switch {
+	case !s.offers(c):
 		return s.wrong(&Reply{Code: 502, Enhanced: "5.1", Text: c.Instead})
-	}
-	if s.state()&s.where(c) == 0 {
+	case !s.authorized(c):
+		return s.refuse(c, arg, s.needLogin())
+	case s.state()&s.where(c) == 0:
 		return s.refuse(c, arg, &s.outOfOrder(c).Reply)
+	case c.Flags&Extended != 0 && !s.client.Extended:
+		return s.refuse(c, arg, &replyNeedEHLO.Reply)
 	}
 	arg, bad := shaped(c, arg)
-	if bad != nil {
+	switch {
+	case bad != nil:
 		return s.refuse(c, arg, bad)
-	}
-	if c.Flags&Junk != 0 && s.countJunk() {
+	case c.Flags&Junk != 0 && s.countJunk():
 		return s.bye(replyTooManyErrors, "too many commands without work")
-	}
-	if c.Flags&Dots != 0 && !plain {
+	case c.Flags&Dots != 0 && flaws&(wire.BareLF|wire.BareCR) != 0:
 		return s.wrong(&replyNoCRLF.Reply)
 	}
 	return c.run(s, arg)
+}
+
+// noCommand answers a line whose first word is no command.
+func (s *server) noCommand(flaws wire.Flaw, verb, line []byte) session.Step {
+	if bad := s.badLine(flaws, line, nil); bad != nil {
+		return s.wrong(&bad.Reply)
+	}
+	return s.notKnown(verb, line)
+}
+
+// maxLine returns how long a command's line may be, in octets with the CRLF. The
+// driver lets longer ones through where people log in.
+func (s *server) maxLine(c *Command) int {
+	if c != nil && c.Flags&Secret != 0 && s.offers(c) {
+		return MaxAuthLine
+	}
+	return wire.MaxLine
 }
 
 // where returns the states in which a command may be given here.
@@ -126,9 +179,11 @@ func (s *server) where(c *Command) State {
 // nil when the command is not known.
 func (s *server) badLine(flaws wire.Flaw, line []byte, c *Command) *fixed {
 	switch {
+	case flaws&wire.TooLong != 0 && s.maxLine(c) == MaxAuthLine:
+		return replyAuthTooLong
 	case flaws&wire.TooLong != 0:
 		return replyTooLong
-	case flaws&wire.BareCR != 0:
+	case flaws&wire.BareCR != 0 && !s.teach():
 		return replyBareCR
 	case flaws&wire.BareLF != 0 && !s.teach():
 		return replyBareLF
@@ -191,7 +246,7 @@ func syntax(c *Command) *Reply {
 func (s *server) outOfOrder(c *Command) *fixed {
 	switch s.state() {
 	case StateFresh:
-		if !s.teach() {
+		if !s.teach() || c.Where&StateReady != 0 {
 			return replyNeedHello
 		}
 		return replyNeedMail
@@ -201,7 +256,7 @@ func (s *server) outOfOrder(c *Command) *fixed {
 		return replyNeedReset
 	}
 	switch {
-	case c.Args == ArgFrom:
+	case c.Where&StateReady != 0:
 		return replyNested
 	case s.tx.chunked:
 		return replyInChunks

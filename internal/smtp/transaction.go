@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"postrider/internal/mail"
+	"postrider/internal/sasl"
 	"postrider/internal/session"
 	"postrider/internal/wire"
 )
@@ -13,6 +14,7 @@ import (
 // It is dropped whole at RSET, EHLO, and the end of the data.
 type transaction struct {
 	Transaction
+	of      *server
 	tried   int     // RCPT commands, accepted or not
 	content Content // nil before DATA or BDAT
 	chunked bool    // BDAT has begun
@@ -26,6 +28,9 @@ func (s *server) drop() {
 		s.tx.abort()
 	}
 	s.tx, s.reading = nil, readLines
+	if !s.loggedIn {
+		s.client.setIdentity(sasl.Identity{}) // without a login it is good for one transaction
+	}
 }
 
 func (tx *transaction) abort() {
@@ -69,9 +74,9 @@ func (s *server) mail(arg []byte) session.Step {
 	if err != nil {
 		return s.wrong(badPath(err, "1.7"))
 	}
-	tx := &transaction{Transaction: Transaction{Client: &s.client}}
+	tx := &transaction{Transaction: Transaction{Client: &s.client}, of: s}
 	tx.Envelope.From = from
-	if bad := parseParams(params, mailParams, &tx.Envelope, false); bad != nil {
+	if bad := parseParams(params, mailParams, tx, false); bad != nil {
 		return s.wrong(&bad.Reply)
 	}
 	switch {
@@ -113,10 +118,23 @@ func (s *server) rcpt(arg []byte) session.Step {
 		return s.wrong(&bad.Reply)
 	}
 	if err := s.backend.Recipient(s.conn.Context, &tx.Transaction, rcpt); err != nil {
-		return s.fail(err, stageRecipient)
+		return s.refuseRecipient(err)
 	}
 	tx.Envelope.Recipients = append(tx.Envelope.Recipients, rcpt)
 	return s.fixed(replyRecipient)
+}
+
+// refuseRecipient answers RCPT with the backend's error, and counts those that
+// nobody has where anybody may guess.
+func (s *server) refuseRecipient(err error) session.Step {
+	r, _ := refusal(err, stageRecipient)
+	if r.Code == 550 && r.Enhanced == "1.1" && s.role.strangers && !s.teach() {
+		s.unknown++
+		if s.opts.MaxUnknown > 0 && s.unknown >= s.opts.MaxUnknown {
+			return s.bye(replyTooManyGuesses, "too many unknown recipients")
+		}
+	}
+	return s.fail(err, stageRecipient)
 }
 
 // badPath returns the reply to a path that can't be read. Its text is package

@@ -1,0 +1,68 @@
+package smtp
+
+import "strings"
+
+// Role is a set of what listeners are for.
+type Role uint8
+
+// The roles, each with the name that session.Listener.Role has for it.
+const (
+	RoleMX         Role = 1 << iota // "mx": mail from anybody for our own domains
+	RoleSubmission                  // "submission": mail from our own people (RFC 6409)
+
+	RoleAny = RoleMX | RoleSubmission
+)
+
+// String returns the names of the roles, "any" for all of them.
+func (r Role) String() string {
+	if r == RoleAny {
+		return "any"
+	}
+	var names []string
+	for i := range roles {
+		if r&roles[i].is != 0 {
+			names = append(names, roles[i].name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// role is how sessions of listeners that are for one thing differ from others,
+// beside the commands they offer (Command.Roles).
+type role struct {
+	is   Role
+	name string
+	// also is another name: that of listeners where TLS begins with the first octet.
+	also string
+	// login: people log in, and commands with the flag Login need it.
+	login bool
+	// strangers: recipients may be guessed by anybody, so that Options.MaxUnknown
+	// counts.
+	strangers bool
+	// hold: messages may be held until later (RFC 4865 §3: submission only).
+	hold bool
+	// byHand are the commands whose examples make a message.
+	byHand []string
+}
+
+// roles are all roles. The first is that of a listener which names no other: it
+// allows the least.
+var roles = [...]role{
+	{is: RoleMX, name: "mx", strangers: true, byHand: []string{"HELO", "MAIL", "RCPT", "DATA"}},
+	{is: RoleSubmission, name: "submission", also: "submissions", login: true, hold: true, byHand: []string{"EHLO", "AUTH", "MAIL", "RCPT", "DATA"}},
+}
+
+// roleOf returns the role of that name.
+func roleOf(name string) *role {
+	for i := range roles {
+		if r := &roles[i]; r.name == name || r.also == name && name != "" {
+			return &roles[i]
+		}
+	}
+	return &roles[0]
+}
+
+// offers reports whether a command can be had in this session.
+func (s *server) offers(c *Command) bool {
+	return c.Roles&s.role.is != 0 && (c.needs == nil || c.needs(s))
+}
