@@ -35,7 +35,8 @@ type ready struct {
 	Data      string
 	PID       int
 	Domain    string
-	Listeners []struct{ Protocol, Role, TLS, Address string }
+	CA        string
+	Listeners []struct{ Name, Protocol, Role, TLS, Address string }
 	Accounts  []struct{ Address, Password string }
 }
 
@@ -105,20 +106,21 @@ func (s *server) kill() {
 	<-s.exited
 }
 
-// address returns host:port of a protocol's listener.
-func (s *server) address(protocol string) string {
+// address returns host:port of a listener: "smtp", "submission", "submissions",
+// "pop3" or "pop3s".
+func (s *server) address(name string) string {
 	for _, l := range s.ready.Listeners {
-		if l.Protocol == protocol {
+		if l.Name == name {
 			return l.Address
 		}
 	}
-	s.t.Fatalf("the demo has no listener for %s: %+v", protocol, s.ready)
+	s.t.Fatalf("the demo has no listener %s: %+v", name, s.ready)
 	return ""
 }
 
-// port returns the port of a protocol's listener.
-func (s *server) port(protocol string) string {
-	_, port, _ := strings.Cut(s.address(protocol), ":")
+// port returns the port of a listener.
+func (s *server) port(name string) string {
+	_, port, _ := strings.Cut(s.address(name), ":")
 	return port
 }
 

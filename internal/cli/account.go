@@ -20,7 +20,7 @@ func (a *app) accountCommand() *cobra.Command {
 	},
 		a.accountAddCommand(), a.accountListCommand(), a.accountShowCommand(), a.accountPasswdCommand(),
 		a.accountDisableCommand(), a.accountEnableCommand(), a.accountQuotaCommand(), a.accountRemoveCommand(),
-		a.accountImportCommand())
+		a.accountImportCommand(), a.grantCommand(), a.ungrantCommand(), a.appPasswordCommand(), a.legacySecretCommand())
 }
 
 // change makes a command about one account that says what it did.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -67,6 +68,10 @@ func (a *app) accountShowCommand() *cobra.Command {
 					{"Address", acc.Address},
 					{"Number", countText(int64(acc.ID))},
 					{"Login", loginText(acc)},
+					{"SCRAM", yesNo(acc.SCRAM)},
+					{"App passwords", countText(int64(acc.AppPasswords))},
+					{"Legacy secret", yesNo(acc.LegacySecret)},
+					{"May send as", grantsText(acc.Grants)},
 					{"Messages", countText(acc.Messages)},
 					{"Size", mail.Octets(acc.Octets)},
 					{"Quota", quotaText(acc.Quota)},
@@ -77,4 +82,19 @@ func (a *app) accountShowCommand() *cobra.Command {
 	}
 	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// grantsText says as whom an account may send besides its own addresses.
+func grantsText(grants []string) string {
+	if len(grants) == 0 {
+		return "its own addresses"
+	}
+	return "its own addresses, " + strings.Join(grants, ", ")
 }

@@ -94,7 +94,7 @@ func (a *app) withStore(cfg *config.Config, f func(*admin.Client) error) error {
 	if err != nil {
 		return hint(err, fault.Busy, "Another process has %s open and does not answer on its administration socket. Wait until it ends.", cfg.Data)
 	}
-	err = f(admin.InProcess(admin.Handler(openDirectory(cfg, st, log), st)))
+	err = f(admin.InProcess(admin.Handler(admin.Options{Directory: openDirectory(cfg, st, log), Store: st})))
 	if cerr := st.Close(); err == nil {
 		err = cerr
 	}

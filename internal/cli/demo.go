@@ -15,7 +15,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
+	"postrider/internal/certs"
 	"postrider/internal/config"
 	"postrider/internal/directory"
 	"postrider/internal/fault"
@@ -43,6 +45,7 @@ type demoAccount struct {
 
 // demoListener is a listener as the demo announces it.
 type demoListener struct {
+	Name     string `json:"name"`
 	Protocol string `json:"protocol"`
 	Role     string `json:"role"`
 	TLS      string `json:"tls"`
@@ -55,18 +58,22 @@ type demoReady struct {
 	Data      string         `json:"data"`
 	PID       int            `json:"pid"`
 	Domain    string         `json:"domain"`
+	CA        string         `json:"ca"` // who vouches for the demo's certificate: a file
 	Listeners []demoListener `json:"listeners"`
 	Accounts  []demoAccount  `json:"accounts"`
 }
 
-// Ports of the demo's listeners: the fixed ones, and each protocol's own number
+// Ports of the demo's listeners: the fixed ones, and each service's own number
 // that is added to a base.
 var demoPorts = []struct {
-	protocol, role string
-	fixed, own     int
+	name, protocol, role, tls string
+	fixed, own                int
 }{
-	{config.ProtocolSMTP, config.RoleMX, 2525, 25},
-	{config.ProtocolPOP3, "", 1110, 110},
+	{"smtp", config.ProtocolSMTP, config.RoleMX, config.TLSStartTLS, 2525, 25},
+	{"pop3", config.ProtocolPOP3, "", config.TLSStartTLS, 1110, 110},
+	{"submission", config.ProtocolSMTP, config.RoleSubmission, config.TLSStartTLS, 2587, 587},
+	{"submissions", config.ProtocolSMTP, config.RoleSubmission, config.TLSImplicit, 2465, 465},
+	{"pop3s", config.ProtocolPOP3, "", config.TLSImplicit, 1995, 995},
 }
 
 // Bounds of --ports.
@@ -87,6 +94,10 @@ func demo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	ca, err := demoCertificate(cfg)
+	if err != nil {
+		return err
+	}
 	log, err := newLogger(cfg, stderr)
 	if err != nil {
 		return err
@@ -95,14 +106,14 @@ func demo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	err = demoRun(ctx, e, o, stdout)
+	err = demoRun(ctx, e, o, ca, stdout)
 	if cerr := e.close(); err == nil {
 		err = cerr
 	}
 	return err
 }
 
-func demoRun(ctx context.Context, e *engine, o demoOptions, stdout io.Writer) error {
+func demoRun(ctx context.Context, e *engine, o demoOptions, ca string, stdout io.Writer) error {
 	accounts, err := demoAccounts(ctx, e.directory, e.cfg.Data, o.accounts)
 	if err != nil {
 		return err
@@ -111,9 +122,9 @@ func demoRun(ctx context.Context, e *engine, o demoOptions, stdout io.Writer) er
 	if err != nil {
 		return err
 	}
-	r := demoReady{Data: e.cfg.Data, PID: os.Getpid(), Domain: demoDomain, Accounts: accounts}
+	r := demoReady{Data: e.cfg.Data, PID: os.Getpid(), Domain: demoDomain, CA: ca, Accounts: accounts}
 	for _, l := range listeners {
-		r.Listeners = append(r.Listeners, demoListener{l.Protocol, l.Role, "none", l.socket.Addr().String()})
+		r.Listeners = append(r.Listeners, demoListener{l.Name, l.Protocol, l.Role, l.TLSMode(), l.socket.Addr().String()})
 	}
 	var printed error
 	err = e.run(ctx, listeners, func() {
@@ -142,6 +153,12 @@ func demoConfig(o demoOptions) (*config.Config, error) {
 	if o.json {
 		cfg.Log.Level = "warn"
 	}
+	// Programs are tested against a demo: they may send much.
+	cfg.Submission.MessagesPerHour, cfg.Submission.MessagesPerDay = -1, -1
+	cfg.Submission.RecipientsPerHour, cfg.Submission.RecipientsPerDay = -1, -1
+	if !o.strict { // nor are their wrong passwords held against them
+		cfg.Login.MaxDelay, cfg.Login.PairFailures, cfg.Login.AddressFailures = 0, -1, -1
+	}
 	base, err := parseBase(o.ports)
 	if err != nil {
 		return nil, err
@@ -152,8 +169,9 @@ func demoConfig(o demoOptions) (*config.Config, error) {
 			port = base + p.own
 		}
 		cfg.Listeners = append(cfg.Listeners, config.Listener{
-			Name: p.protocol, Protocol: p.protocol, Role: p.role,
+			Name: p.name, Protocol: p.protocol, Role: p.role, TLS: p.tls,
 			Address: loopback(port), Teach: !o.strict,
+			AllowPlaintextAuth: !o.strict && p.role != config.RoleMX,
 		})
 	}
 	return cfg, overlayDemo(cfg, o, data)
@@ -176,6 +194,25 @@ func overlayDemo(cfg *config.Config, o demoOptions, data string) error {
 		cfg.Data = data
 	}
 	return cfg.Check().Err()
+}
+
+// demoCertificate gives the demo a certificate of an authority of its own, if
+// the configuration has no other, and returns the file that clients need to
+// believe it.
+func demoCertificate(cfg *config.Config) (ca string, err error) {
+	if len(cfg.Certificates) > 0 || cfg.ACME.Directory != "" {
+		return "", nil
+	}
+	dir := filepath.Join(cfg.Data, "tls")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	ca, pair, err := certs.DemoAuthority(dir, []string{cfg.Hostname, "localhost"}, time.Now())
+	if err != nil {
+		return "", err
+	}
+	cfg.Certificates = []config.Certificate{{Chain: pair.Certificate, Key: pair.Key}}
+	return ca, nil
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

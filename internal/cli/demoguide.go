@@ -14,7 +14,7 @@ func writeDemoGuide(w io.Writer, r demoReady) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "postrider is running for %s on loopback. Mail is kept in %s. Ctrl-C stops it.\n\n", r.Domain, r.Data)
 	for _, l := range r.Listeners {
-		fmt.Fprintf(&b, "  %-5s %s\n", strings.ToUpper(l.Protocol), l.Address)
+		fmt.Fprintf(&b, "  %-28s %s\n", serviceText(l), l.Address)
 	}
 	b.WriteString("\n")
 	for i, a := range r.Accounts {
@@ -28,6 +28,7 @@ func writeDemoGuide(w io.Writer, r demoReady) error {
 		a := r.Accounts[0]
 		guideSend(&b, hostPort(r, config.ProtocolSMTP), a)
 		guideCollect(&b, hostPort(r, config.ProtocolPOP3), a)
+		guideTLS(&b, r, a)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -79,4 +80,50 @@ Collect it. Type "telnet %s" (or "nc -C %[1]s"), then:
 
 "help" is answered on both.
 `, to, a.Address, a.Password)
+}
+
+// serviceText names what a listener is for.
+func serviceText(l demoListener) string {
+	name := strings.ToUpper(l.Protocol)
+	switch l.Role {
+	case config.RoleMX:
+		name += ", mail from servers"
+	case config.RoleSubmission:
+		name += ", mail from you"
+	}
+	switch l.TLS {
+	case config.TLSStartTLS:
+		name += ", TLS if asked"
+	case config.TLSImplicit:
+		name += ", TLS"
+	}
+	return name
+}
+
+// service returns the listener of a protocol, role and kind of TLS.
+func (r *demoReady) service(protocol, role, tls string) (demoListener, bool) {
+	for _, l := range r.Listeners {
+		if l.Protocol == protocol && l.Role == role && l.TLS == tls {
+			return l, true
+		}
+	}
+	return demoListener{}, false
+}
+
+// guideTLS shows the same with a login and TLS, done by programs.
+func guideTLS(b *strings.Builder, r demoReady, a demoAccount) {
+	send, ok := r.service(config.ProtocolSMTP, config.RoleSubmission, config.TLSImplicit)
+	collect, too := r.service(config.ProtocolPOP3, "", config.TLSImplicit)
+	start, also := r.service(config.ProtocolSMTP, config.RoleSubmission, config.TLSStartTLS)
+	if !ok || !too || !also || r.CA == "" {
+		return
+	}
+	fmt.Fprintf(b, `
+The same with a login and TLS, by programs:
+
+  printf 'Subject: over TLS\r\n\r\nHello.\r\n' | curl -sS --cacert %[1]s -u %[2]s:%[3]s \
+    --mail-from %[2]s --mail-rcpt %[2]s -T - smtps://%[4]s
+  curl -sS --cacert %[1]s -u %[2]s:%[3]s pop3s://%[5]s/1
+  openssl s_client -quiet -crlf -starttls smtp -CAfile %[1]s -connect %[6]s
+`, r.CA, a.Address, a.Password, send.Address, collect.Address, start.Address)
 }

@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -13,8 +15,10 @@ import (
 
 	"postrider/internal/access"
 	"postrider/internal/admin"
+	"postrider/internal/certs"
 	"postrider/internal/config"
 	"postrider/internal/directory"
+	"postrider/internal/login"
 	"postrider/internal/netserver"
 	"postrider/internal/observe"
 	"postrider/internal/pop3"
@@ -23,6 +27,10 @@ import (
 	"postrider/internal/smtp"
 	"postrider/internal/store"
 )
+
+// maxAuthLine is the longest line on a listener where clients log in, in octets
+// with its CRLF (RFC 4954 §4.5, RFC 5034 §4).
+const maxAuthLine = 12_288
 
 // adminSocket is where the data folder's administration socket is.
 func adminSocket(data string) string { return filepath.Join(data, "admin.sock") }
@@ -34,6 +42,9 @@ type engine struct {
 	metrics   *prometheus.Registry
 	store     store.Store
 	directory *directory.Directory
+	logins    *login.Service
+	certs     *certs.Manager // nil: no listener has TLS
+	receiver  *receive.Receiver
 	server    *netserver.Server
 	sessions  map[string]func() session.Session // by protocol
 }
@@ -48,12 +59,19 @@ func newEngine(cfg *config.Config, log *slog.Logger) (*engine, error) {
 	}
 	e.store = st
 	e.directory = openDirectory(cfg, st, log)
+	if e.logins, err = openLogins(cfg, e.directory, log, e.metrics); err == nil {
+		e.certs, err = openCerts(cfg, st, log, e.metrics)
+	}
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
 	e.server = netserver.New(netserver.Options{
 		Logger:          log,
 		Registerer:      e.metrics,
 		MaxConns:        cfg.Limits.MaxConnections,
 		MaxConnsPerAddr: cfg.Limits.MaxConnectionsPerAddress,
 		Grace:           cfg.Limits.Grace.Duration(),
+		HandshakeWait:   cfg.TLS.Handshake.Duration(),
 	})
 	e.sessions = map[string]func() session.Session{
 		config.ProtocolSMTP: e.smtpSessions(),
@@ -63,12 +81,18 @@ func newEngine(cfg *config.Config, log *slog.Logger) (*engine, error) {
 }
 
 func (e *engine) smtpSessions() func() session.Session {
-	backend := receive.New(receive.Options{
+	limits := e.cfg.Submission
+	e.receiver = receive.New(receive.Options{
 		Store:       e.store,
 		Directory:   e.directory,
+		Rights:      e.directory,
 		MaxReceived: e.cfg.SMTP.MaxReceived,
-		Logger:      e.log,
-		Registerer:  e.metrics,
+		Submission: receive.SubmissionLimits{
+			MessagesPerHour: limits.MessagesPerHour, MessagesPerDay: limits.MessagesPerDay,
+			RecipientsPerHour: limits.RecipientsPerHour, RecipientsPerDay: limits.RecipientsPerDay,
+		},
+		Logger:     e.log,
+		Registerer: e.metrics,
 	})
 	o := &smtp.Options{
 		MaxSize:         int64(e.cfg.SMTP.MaxSize),
@@ -77,9 +101,10 @@ func (e *engine) smtpSessions() func() session.Session {
 		MaxErrors:       e.cfg.SMTP.MaxErrors,
 		CommandTimeout:  e.cfg.SMTP.CommandTimeout.Duration(),
 		DataTimeout:     e.cfg.SMTP.DataTimeout.Duration(),
+		MaxHold:         limits.MaxHold.Duration(),
 		Product:         product,
 	}
-	return func() session.Session { return smtp.New(backend, o) }
+	return func() session.Session { return smtp.New(e.receiver, e.logins, o) }
 }
 
 func (e *engine) pop3Sessions() func() session.Session {
@@ -89,7 +114,6 @@ func (e *engine) pop3Sessions() func() session.Session {
 	}
 	backend := access.New(access.Options{
 		Maildrops:  e.store,
-		Directory:  e.directory,
 		Lock:       lock,
 		Logger:     e.log,
 		Registerer: e.metrics,
@@ -99,7 +123,7 @@ func (e *engine) pop3Sessions() func() session.Session {
 		IdleWait:       e.cfg.POP3.IdleTimeout.Duration(),
 		MaxErrors:      e.cfg.POP3.MaxErrors,
 	}
-	return func() session.Session { return pop3.New(backend, o) }
+	return func() session.Session { return pop3.New(backend, e.logins, o) }
 }
 
 func (e *engine) close() error { return e.store.Close() }
@@ -166,13 +190,22 @@ func (e *engine) run(ctx context.Context, listeners []opened, ready func()) erro
 			}
 		})
 	}
-	if err := e.serveAdmin(ctx, serve); err != nil {
+	served, err := e.listeners(listeners)
+	if err == nil {
+		err = e.serveAdmin(ctx, serve)
+	}
+	if err != nil {
 		closeAll(listeners)
 		return err
 	}
-	for _, l := range listeners {
-		e.log.Info("listening", "listener", l.Name, "protocol", l.Protocol, "address", l.socket.Addr().String(), "teach", l.Teach)
-		serve(func() error { return e.server.Serve(l.socket, e.listener(l.Listener)) })
+	for i, l := range listeners {
+		e.log.Info("listening", "listener", l.Name, "protocol", l.Protocol, "address", l.socket.Addr().String(),
+			"tls", l.TLSMode(), "teach", l.Teach)
+		serve(func() error { return e.server.Serve(l.socket, served[i]) })
+	}
+	serve(func() error { return e.receiver.ReleaseHeld(ctx) })
+	if e.certs != nil {
+		serve(func() error { return e.certs.Run(ctx) })
 	}
 	if err := e.store.Health(); err != nil {
 		e.log.Error("the store takes no mail", "error", err)
@@ -182,7 +215,7 @@ func (e *engine) run(ctx context.Context, listeners []opened, ready func()) erro
 	<-ctx.Done()
 	netserver.NotifyStopping()
 	e.log.Info("stopping", "grace", e.cfg.Limits.Grace)
-	err := e.server.Shutdown(context.Background())
+	err = e.server.Shutdown(context.Background())
 	cancel(nil)
 	wg.Wait()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
@@ -207,19 +240,67 @@ func (e *engine) serveAdmin(ctx context.Context, serve func(func() error)) error
 		page := observe.Handler(e.metrics, observe.Health{Ready: e.store.Health})
 		serve(func() error { return observe.Serve(ctx, ln, page, e.log) })
 	}
-	h := admin.Handler(e.directory, e.store)
+	h := admin.Handler(admin.Options{Directory: e.directory, Store: e.store, Logins: e.logins, Certs: e.certs})
 	serve(func() error { return socket.Serve(ctx, h) })
 	return nil
 }
 
-func (e *engine) listener(l config.Listener) netserver.Listener {
-	return netserver.Listener{
+// listeners returns what the driver is to know of each.
+func (e *engine) listeners(all []opened) ([]netserver.Listener, error) {
+	made := make([]netserver.Listener, len(all))
+	for i := range all {
+		var err error
+		if made[i], err = e.listener(&all[i].Listener); err != nil {
+			return nil, err
+		}
+	}
+	return made, nil
+}
+
+// listener returns what the driver is to know of a listener.
+func (e *engine) listener(l *config.Listener) (netserver.Listener, error) {
+	role, mode := l.Role, l.TLSMode()
+	if l.Submits() {
+		role = config.RoleSubmission
+	}
+	made := netserver.Listener{
 		Listener: session.Listener{
-			Name: l.Name, Protocol: l.Protocol, Role: l.Role, Teach: l.Teach, Hostname: e.cfg.Hostname,
+			Name: l.Name, Protocol: l.Protocol, Role: role, Teach: l.Teach, Hostname: e.cfg.Hostname,
+			StartTLS: mode == config.TLSStartTLS, PlaintextAuth: l.AllowPlaintextAuth,
+			PopBeforeSMTP: l.PopBeforeSMTP.Duration(), TrustedNetworks: l.TrustedNetworks,
 		},
 		MaxConns:        l.MaxConnections,
 		MaxConnsPerAddr: l.MaxConnectionsPerAddress,
 		ProxyFrom:       l.ProxyFrom,
+		Implicit:        mode == config.TLSImplicit,
 		New:             e.sessions[l.Protocol],
 	}
+	if l.Submits() || l.Protocol == config.ProtocolPOP3 {
+		made.MaxLine = maxAuthLine
+	}
+	if mode == config.TLSNone {
+		return made, nil
+	}
+	clients, err := clientAuthorities(l.ClientCA)
+	if err != nil {
+		return made, fmt.Errorf("listener %s: %w", l.Name, err)
+	}
+	made.TLS = e.certs.Config(l.Protocol, clients)
+	return made, nil
+}
+
+// clientAuthorities reads who may vouch for clients; nil when no file is named.
+func clientAuthorities(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("client_ca: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("client_ca: %s holds no certificate in PEM form", path)
+	}
+	return pool, nil
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const rootLong = `Postrider is a mail server: it receives mail by SMTP, keeps it durably, and hands
-it out by POP3.
+const rootLong = `Postrider is a mail server: it receives mail by SMTP, from other servers and from
+people who log in, keeps it durably, and hands it out by POP3.
 
 Commands that change or list accounts work while the server runs (they reach it by a
 socket in its data folder) and while it does not.
@@ -55,7 +55,8 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		a.serveCommand(), a.demoCommand(), a.initCommand(),
 		a.domainCommand(), a.accountCommand(), a.aliasCommand(), a.mailboxCommand(),
-		a.configCommand(), a.storeCommand(), a.versionCommand(), a.manCommand(),
+		a.configCommand(), a.doctorCommand(), a.certCommand(), a.authCommand(), a.heldCommand(), a.storeCommand(),
+		a.versionCommand(), a.manCommand(),
 	)
 	completeNoFiles(root)
 	return root

@@ -35,11 +35,11 @@ func serve(ctx context.Context, cfg *config.Config, doubts config.Problems, stde
 		log.Warn("configuration: "+p.Message, place...)
 	}
 	outliveReader()
-	defer ignoreHangup(log)()
 	e, err := newEngine(cfg, log)
 	if err != nil {
 		return err
 	}
+	defer onHangup(e.reload)()
 	listeners, err := e.listen()
 	if err != nil {
 		e.close()
@@ -56,17 +56,16 @@ func serve(ctx context.Context, cfg *config.Config, doubts config.Problems, stde
 // log or its output has gone.
 func outliveReader() { signal.Ignore(syscall.SIGPIPE) }
 
-// ignoreHangup answers SIGHUP with a word in the log until stop is called: many
-// send it to have a configuration read again or a log reopened, and must not end
-// the server with it.
-func ignoreHangup(log *slog.Logger) (stop func()) {
+// onHangup calls f at each SIGHUP until stop is called. Many send it to have
+// files read again, and must not end the server with it.
+func onHangup(f func()) (stop func()) {
 	hangup, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(hangup, syscall.SIGHUP)
 	go func() {
 		for {
 			select {
 			case <-hangup:
-				log.Warn("SIGHUP changes nothing; restart the server to have the configuration read again")
+				f()
 			case <-done:
 				return
 			}
@@ -75,6 +74,18 @@ func ignoreHangup(log *slog.Logger) (stop func()) {
 	return func() {
 		signal.Stop(hangup)
 		close(done)
+	}
+}
+
+// reload reads certificates in files again. The rest of the configuration is
+// read at the start only.
+func (e *engine) reload() {
+	e.log.Warn("SIGHUP: certificates are read again; for other changes of the configuration restart the server")
+	if e.certs == nil {
+		return
+	}
+	if err := e.certs.Reload(); err != nil {
+		e.log.Error("certificates not read again; those that were in use stay", "error", err)
 	}
 }
 

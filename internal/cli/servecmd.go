@@ -15,7 +15,7 @@ func (a *app) serveCommand() *cobra.Command {
 		Short: "Run the server in the foreground",
 		Long: `Run the server in the foreground until Ctrl-C or SIGTERM, then finish what is under
 way. A second Ctrl-C ends it at once; nothing that was acknowledged is lost. The
-configuration is read at the start; SIGHUP changes nothing.`,
+configuration is read at the start; SIGHUP has certificate files read again.`,
 		Example: "  postrider serve --config /etc/postrider/postrider.toml",
 		GroupID: groupServer,
 		Args:    args(0, 0, ""),

@@ -1,0 +1,171 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postrider/internal/admin"
+	"postrider/internal/config"
+	"postrider/internal/fault"
+	"postrider/internal/mail"
+)
+
+// finding is what the doctor says about one thing.
+type finding struct {
+	Subject string `json:"subject"`
+	// State is "good", "warning" or "bad".
+	State string `json:"state"`
+	Words string `json:"words"`
+}
+
+const (
+	stateGood    = "good"
+	stateWarning = "warning"
+	stateBad     = "bad"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what is not as it should be",
+		Long: `Say what is not as it should be: the configuration, the store, the certificates, the
+addresses that every site needs. The exit code is 1 when something is bad.`,
+		Example: "  postrider doctor",
+		GroupID: groupCare,
+		Args:    args(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.doctor(cmd.Context(), asJSON)
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func (a *app) doctor(ctx context.Context, asJSON bool) error {
+	cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	all := examineConfig(cfg)
+	err = a.withClient(ctx, func(c *admin.Client) error {
+		all = append(all, examineStore(ctx, c), examinePostmaster(ctx, cfg, c))
+		all = append(all, examineCertificates(ctx, c)...)
+		return nil
+	})
+	if err != nil {
+		all = append(all, finding{"data folder", stateBad, err.Error()})
+	}
+	bad := false
+	for _, f := range all {
+		bad = bad || f.State == stateBad
+		if asJSON {
+			err = json.NewEncoder(a.stdout).Encode(f)
+		} else {
+			_, err = fmt.Fprintf(a.stdout, "%-8s %s: %s\n", f.State, f.Subject, plain(f.Words))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if bad {
+		return errSilent{}
+	}
+	return nil
+}
+
+func examineConfig(cfg *config.Config) []finding {
+	var all []finding
+	for _, p := range cfg.Check() {
+		state := stateBad
+		if p.Warning {
+			state = stateWarning
+		}
+		words := p.Message
+		if p.Help != "" {
+			words += "; " + p.Help
+		}
+		if p.Line > 0 {
+			words += fmt.Sprintf(" (line %d)", p.Line)
+		}
+		all = append(all, finding{"configuration", state, words})
+	}
+	if len(all) == 0 {
+		all = []finding{{"configuration", stateGood, "nothing is wrong in it"}}
+	}
+	return all
+}
+
+// examineStore looks at the room there is.
+func examineStore(ctx context.Context, c *admin.Client) finding {
+	u, err := c.Usage(ctx)
+	switch {
+	case err != nil:
+		return finding{"store", stateBad, err.Error()}
+	case u.Health != "":
+		return finding{"store", stateBad, u.Health}
+	case u.Free <= u.Reserve:
+		return finding{"store", stateBad, fmt.Sprintf("%s are free on the disk, the reserve is %s: no mail is taken",
+			mail.Octets(u.Free), mail.Octets(u.Reserve))}
+	case u.Free < 2*u.Reserve:
+		return finding{"store", stateWarning, fmt.Sprintf("%s are free on the disk; at %s no mail is taken any more",
+			mail.Octets(u.Free), mail.Octets(u.Reserve))}
+	}
+	return finding{"store", stateGood, fmt.Sprintf("%s, %s; %s free on the disk",
+		count(u.Messages, "message", "messages"), mail.Octets(u.Octets), mail.Octets(u.Free))}
+}
+
+// examinePostmaster follows the address that every site must have.
+func examinePostmaster(ctx context.Context, cfg *config.Config, c *admin.Client) finding {
+	const subject = "postmaster"
+	if cfg.Postmaster == "" {
+		return finding{subject, stateWarning, "the configuration names none (RFC 5321 §4.5.1)"}
+	}
+	_, err := c.Account(ctx, cfg.Postmaster)
+	if err == nil {
+		return finding{subject, stateGood, "mail for it goes to " + cfg.Postmaster}
+	}
+	if !fault.Is(err, fault.NotFound) {
+		return finding{subject, stateBad, err.Error()}
+	}
+	key := cfg.Postmaster
+	if addr, err := mail.ParseAddress(key); err == nil {
+		key = addr.Key()
+	}
+	for e, err := range c.Aliases(ctx, "") {
+		if err == nil && e.Address == key {
+			return finding{subject, stateGood, "mail for it goes to " + strings.Join(e.Targets, ", ")}
+		}
+	}
+	return finding{subject, stateBad, cfg.Postmaster + " is neither an account nor an alias here"}
+}
+
+func examineCertificates(ctx context.Context, c *admin.Client) []finding {
+	var all []finding
+	for i, err := range c.Certificates(ctx) {
+		if fault.Is(err, fault.NotFound) {
+			return []finding{{"certificates", stateWarning, "no server runs, which would know them"}}
+		}
+		if err != nil {
+			return []finding{{"certificates", stateBad, err.Error()}}
+		}
+		f := finding{"certificate " + strings.Join(i.Names, ", "), stateGood, "good until " + timeText(i.NotAfter)}
+		if len(i.Problems) > 0 {
+			f.State, f.Words = stateWarning, strings.Join(i.Problems, "; ")
+		}
+		if i.SelfSigned {
+			f.State = stateWarning
+			f.Words += "; its fingerprint is SHA-256 " + i.Fingerprint
+		}
+		if time.Now().After(i.NotAfter) {
+			f.State = stateBad
+		}
+		all = append(all, f)
+	}
+	return all
+}
