@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"net/netip"
 
 	"postrider/internal/fault"
 	"postrider/internal/mail"
@@ -38,8 +39,12 @@ func (d *Directory) AddAccount(ctx context.Context, n NewAccount) (store.Account
 	if err := d.mayAdd(ctx, a); err != nil { // before the cost of a hash
 		return store.Account{}, fault.Wrap(op, err)
 	}
+	hash, err := d.hashed(ctx, netip.Addr{}, s.password)
+	if err != nil {
+		return store.Account{}, fault.Wrap(op, err)
+	}
 	account := store.Account{Address: a.Key(), Quota: n.Quota, Created: d.o.Now()}
-	if account.Password, err = d.verifierFor(ctx, s); err != nil {
+	if err := d.setSecret(&account, s, hash); err != nil {
 		return store.Account{}, fault.Wrap(op, err)
 	}
 	d.changing.Lock()
@@ -64,7 +69,7 @@ func (n NewAccount) secret() (secret, error) {
 	case n.Hash != "":
 		return parseHash(n.Hash)
 	case n.Password != "":
-		return secret{password: n.Password}, checkPassword(n.Password)
+		return plain(n.Password)
 	}
 	return secret{}, nil
 }
@@ -88,17 +93,20 @@ func (d *Directory) mayAdd(ctx context.Context, a mail.Address) error {
 	return err
 }
 
-// SetPassword changes an account's password. It takes effect at the next login.
+// SetPassword changes an account's own password. It takes effect at the next
+// login: the old one is forgotten everywhere. App passwords and the legacy secret
+// stay good; they are taken back one by one, or all at once by SetDisabled.
 func (d *Directory) SetPassword(ctx context.Context, address, password string) error {
 	op := "set password of " + clip(address)
-	if err := checkPassword(password); err != nil {
+	s, err := plain(password)
+	if err != nil {
 		return fault.New(fault.Invalid, op, err)
 	}
-	verifier, err := d.verifierFor(ctx, secret{password: password})
+	hash, err := d.hashed(ctx, netip.Addr{}, s.password)
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
-	return d.update(ctx, op, address, func(a *store.Account) { a.Password = verifier })
+	return d.update(ctx, op, address, func(a *store.Account) error { return d.setSecret(a, s, hash) })
 }
 
 // SetQuota changes how many octets an account may hold; zero: no limit.
@@ -107,30 +115,34 @@ func (d *Directory) SetQuota(ctx context.Context, address string, quota int64) e
 	if quota < 0 {
 		return fault.New(fault.Invalid, op, errQuota)
 	}
-	return d.update(ctx, op, address, func(a *store.Account) { a.Quota = quota })
+	return d.update(ctx, op, address, func(a *store.Account) error {
+		a.Quota = quota
+		return nil
+	})
 }
 
-// SetDisabled says whether an account is closed to logins. Its mail is taken all
-// the same.
+// SetDisabled says whether an account is closed to logins, with whatever
+// credentials. Its mail is taken all the same.
 func (d *Directory) SetDisabled(ctx context.Context, address string, disabled bool) error {
 	op := "disable " + clip(address)
 	if !disabled {
 		op = "enable " + clip(address)
 	}
-	return d.update(ctx, op, address, func(a *store.Account) { a.Disabled = disabled })
+	return d.update(ctx, op, address, func(a *store.Account) error {
+		a.Disabled = disabled
+		return nil
+	})
 }
 
-// update changes an account's record.
-func (d *Directory) update(ctx context.Context, op, address string, f func(*store.Account)) error {
+// update changes an account's record as f says; f's error leaves it as it is.
+func (d *Directory) update(ctx context.Context, op, address string, f func(*store.Account) error) error {
 	d.changing.Lock()
 	defer d.changing.Unlock()
 	account, err := d.account(ctx, address)
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
-	f(&account)
-	_, err = d.st.Change(ctx, store.PutAccount{Account: account})
-	return fault.Wrap(op, err)
+	return fault.Wrap(op, d.put(ctx, account, f))
 }
 
 // RemoveAccount removes an account with all its mail. Aliases that lead to it

@@ -2,19 +2,43 @@ package directory
 
 import (
 	"context"
+	"errors"
+	"net/netip"
+	"slices"
 
 	"postrider/internal/fault"
 	"postrider/internal/mail"
 	"postrider/internal/store"
 )
 
-// Authenticate returns the account whose address is login and whose password is
-// password, without its verifier.
+// Login is an attempt to log in with a password.
+type Login struct {
+	// Name is a login name and Password a password as the client sent them,
+	// neither of them prepared.
+	Name, Password string
+	// Protocol is "smtp", "pop3" or "imap": what app passwords are limited to.
+	Protocol string
+	// From is the client's address. Attempts of one address share a place in the
+	// queue for hashing. It may be zero.
+	From netip.Addr
+}
+
+// Authenticated is who has logged in, and with what.
+type Authenticated struct {
+	Account store.Account // without its verifiers
+	// AppPassword is the name of the app password; empty: it was the account's own
+	// password.
+	AppPassword string
+}
+
+// Authenticate returns the account whose address is the login name, and whose
+// own password or app password for the protocol is the password.
 //
 // The error is of kind Denied, always the same, for an unknown login, a wrong
-// password, an account that is disabled and one that has no password; each costs
-// one hash, so that nobody can tell them apart. Other kinds mean that it can't
-// be told now.
+// password, an app password for another protocol, an account that is disabled
+// and one that has no password; each costs one hash (two for a password that
+// preparation changes), so that nobody can tell them apart. Busy: too many
+// attempts wait for a hash. Other kinds mean that it can't be told now.
 func (d *Directory) Authenticate(ctx context.Context, l Login) (Authenticated, error) {
 	account, err := d.loginAccount(ctx, l.Name)
 	if err != nil {
@@ -23,43 +47,63 @@ func (d *Directory) Authenticate(ctx context.Context, l Login) (Authenticated, e
 	if !account.Disabled && d.known.has(d.known.mark(account, l.Password)) {
 		return Authenticated{Account: shown(account)}, nil
 	}
-	right, err := d.check(ctx, &account, l.Password)
+	try := newAttempt(l.Password)
+	if name, ok := d.checkAppPasswords(ctx, account, try.forms[0], l.Protocol); ok {
+		return Authenticated{Account: shown(account), AppPassword: name}, nil
+	}
+	right, err := d.check(ctx, &account, try, l.From)
 	if err != nil {
 		return Authenticated{}, err
 	}
-	if !right || account.Disabled {
+	if !right {
 		return Authenticated{}, errDenied()
 	}
 	d.known.add(d.known.mark(account, l.Password))
 	return Authenticated{Account: shown(account)}, nil
 }
 
+// LoginAccount returns the account of a login name that has been proven in
+// another way, by a certificate or a token, without its verifiers. Denied when
+// there is none, or it is disabled.
+func (d *Directory) LoginAccount(ctx context.Context, name string) (store.Account, error) {
+	account, err := d.loginAccount(ctx, name)
+	if err != nil {
+		return store.Account{}, err
+	}
+	if account.ID == 0 || account.Disabled {
+		return store.Account{}, errDenied()
+	}
+	return shown(account), nil
+}
+
 func errDenied() error { return fault.New(fault.Denied, "log in", nil) }
 
 // shown is an account as it leaves this package.
 func shown(a store.Account) store.Account {
-	a.Password = ""
+	a.Password, a.SCRAM, a.LegacySecret = "", "", nil
+	a.AppPasswords = slices.Clone(a.AppPasswords)
+	for i := range a.AppPasswords {
+		a.AppPasswords[i].Hash, a.AppPasswords[i].SCRAM = nil, ""
+	}
 	return a
 }
 
 // loginAccount returns the account of a login name; the zero Account, which has
-// no password, if there is none.
+// no credentials, if there is none.
 func (d *Directory) loginAccount(ctx context.Context, login string) (store.Account, error) {
-	a, err := mail.ParseAddress(login)
-	if err != nil {
-		return store.Account{}, nil
-	}
-	e, err := d.st.Entry(ctx, a.Key())
-	if err == nil && e.Account != 0 {
-		var account store.Account
-		if account, err = d.st.Account(ctx, e.Account); err == nil {
-			return account, nil
+	for _, key := range loginKeys(login) {
+		e, err := d.st.Entry(ctx, key)
+		if err == nil && e.Account != 0 {
+			var account store.Account
+			if account, err = d.st.Account(ctx, e.Account); err == nil {
+				return account, nil
+			}
+		}
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return store.Account{}, fault.Wrap("log in", notDenied(err))
 		}
 	}
-	if err == nil || fault.Is(err, fault.NotFound) {
-		return store.Account{}, nil
-	}
-	return store.Account{}, fault.Wrap("log in", notDenied(err))
+	return store.Account{}, nil
 }
 
 // notDenied keeps an engine's refusal from being taken for a wrong password.
@@ -70,60 +114,110 @@ func notDenied(err error) error {
 	return err
 }
 
-// check compares a password with an account's verifier, or with the decoy. A
-// verifier that is not as strong as new ones is replaced, also in account.
-func (d *Directory) check(ctx context.Context, account *store.Account, password string) (bool, error) {
-	v, usable := d.decoy, false
-	if account.Password != "" && checkPassword(password) == nil {
-		parsed, err := parseVerifier(account.Password)
-		if err != nil {
-			d.o.Logger.Error("the account's password verifier can't be used", "account", account.Address, "error", err)
-		} else {
-			v, usable = parsed, true
+// check compares a password with an account's own, or with the decoy. When it is
+// right, credentials that are not what is made of passwords now are replaced,
+// also in account.
+func (d *Directory) check(ctx context.Context, account *store.Account, try attempt, from netip.Addr) (bool, error) {
+	v, usable := d.verifierOf(*account)
+	usable = usable && try.usable && !account.Disabled
+	for i, form := range try.forms {
+		matched := false
+		if err := d.hash(ctx, from, func() { matched = v.matches(form) }); err != nil {
+			return false, err
 		}
+		if !matched || !usable {
+			continue
+		}
+		raw := i > 0
+		d.renew(ctx, account, renewal{
+			password: try.forms[0],
+			hash:     raw || !v.goodEnough(d.o.Argon2),
+			keys:     raw && d.o.SCRAMIterations > 0 || d.lacksKeys(*account),
+			from:     from,
+		})
+		return true, nil
 	}
-	if len(password) > MaxPassword {
-		password = password[:MaxPassword]
-	}
-	matched := false
-	if err := d.hash(ctx, func() { matched = v.matches(password) }); err != nil {
-		return false, err
-	}
-	right := matched && usable
-	if right && !account.Disabled && !v.goodEnough(d.o.Argon2) {
-		d.strengthen(ctx, account, password)
-	}
-	return right, nil
+	return false, nil
 }
 
-// strengthen replaces a verifier by argon2id of the same password. When that
-// fails, the login is good all the same and the next one tries again.
-func (d *Directory) strengthen(ctx context.Context, account *store.Account, password string) {
-	verifier, err := d.verifierFor(ctx, secret{password: password})
+// verifierOf returns what an account's own password is compared with; the decoy,
+// and false, if it has none that can be used.
+func (d *Directory) verifierOf(a store.Account) (verifier, bool) {
+	var v verifier
+	var err error
+	switch {
+	case a.Password != "":
+		v, err = parseVerifier(a.Password)
+	case a.SCRAM != "" && d.o.SCRAMIterations > 0: // imported; no other has one alone
+		v, err = parseSCRAM(a.SCRAM)
+	default:
+		return d.decoy, false
+	}
+	if err != nil {
+		d.o.Logger.Error("the account's password verifier can't be used", "account", a.Address, "error", err)
+		return d.decoy, false
+	}
+	return v, true
+}
+
+var errPasswordChanged = errors.New("the password was changed meanwhile")
+
+// renewal is what to make anew of a password that was right.
+type renewal struct {
+	password   string // prepared
+	hash, keys bool
+	from       netip.Addr
+}
+
+// renew replaces a weak verifier by argon2id, and makes keys for SCRAM that are
+// missing. When that fails, the login is good all the same and the next one
+// tries again.
+func (d *Directory) renew(ctx context.Context, account *store.Account, r renewal) {
+	if !r.hash && !r.keys {
+		return
+	}
+	renewed := *account
+	var err error
+	if r.hash {
+		renewed.Password, err = d.hashed(ctx, r.from, r.password)
+	}
 	if err == nil {
-		err = d.replaceVerifier(ctx, account.ID, account.Password, verifier)
+		err = d.edit(ctx, account.ID, func(now *store.Account) (err error) {
+			if now.Password != account.Password || now.SCRAM != account.SCRAM {
+				return errPasswordChanged
+			}
+			if r.keys {
+				renewed.SCRAM, err = d.ownKeys(*now, r.password)
+			}
+			now.Password, now.SCRAM = renewed.Password, renewed.SCRAM
+			return err
+		})
 	}
 	if err != nil {
 		d.o.Logger.Warn("the password was not hashed anew", "account", account.Address, "error", err)
 		return
 	}
-	account.Password = verifier
+	account.Password, account.SCRAM = renewed.Password, renewed.SCRAM
 	d.o.Logger.Info("the password was hashed anew", "account", account.Address)
 }
 
-// replaceVerifier sets an account's verifier if it is still the old one. The
-// account is read again: its other fields may have been changed meanwhile.
-func (d *Directory) replaceVerifier(ctx context.Context, id mail.AccountID, old, verifier string) error {
+// edit changes an account's record in the order of this process.
+func (d *Directory) edit(ctx context.Context, id mail.AccountID, f func(*store.Account) error) error {
 	d.changing.Lock()
 	defer d.changing.Unlock()
 	account, err := d.st.Account(ctx, id)
 	if err != nil {
 		return err
 	}
-	if account.Password != old {
-		return fault.New(fault.Denied, "replace verifier", nil)
+	return d.put(ctx, account, f)
+}
+
+// put writes an account that has just been read as f changes it. D.changing is
+// held.
+func (d *Directory) put(ctx context.Context, account store.Account, f func(*store.Account) error) error {
+	if err := f(&account); err != nil {
+		return err
 	}
-	account.Password = verifier
-	_, err = d.st.Change(ctx, store.PutAccount{Account: account, IfVersion: account.Version})
+	_, err := d.st.Change(ctx, store.PutAccount{Account: account, IfVersion: account.Version})
 	return err
 }

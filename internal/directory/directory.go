@@ -5,7 +5,9 @@ package directory
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -49,10 +51,11 @@ type Options struct {
 	// CacheSize is how many logins are remembered at most. Zero: DefaultCacheSize.
 	CacheSize int
 	// SCRAMIterations is how often new passwords are hashed for SCRAM-SHA-256. Zero:
-	// DefaultSCRAMIterations; negative: no keys for SCRAM are made or used.
+	// DefaultSCRAMIterations; negative: no keys for SCRAM are made or used. What is
+	// outside of MinSCRAMIterations and MaxSCRAMIterations is brought inside.
 	SCRAMIterations int
-	// KeyFile is the path of the file that has the key of recoverable secrets. It is
-	// made when the first is set. Empty: there can be none.
+	// KeyFile is the path of the file with the key that recoverable secrets are
+	// sealed under. It is made when the first is set. Empty: there can be none.
 	KeyFile string
 	Logger    *slog.Logger     // nil: no log
 	Now       func() time.Time // nil: time.Now
@@ -75,6 +78,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CacheSize <= 0 {
 		o.CacheSize = DefaultCacheSize
+	}
+	switch {
+	case o.SCRAMIterations == 0:
+		o.SCRAMIterations = DefaultSCRAMIterations
+	case o.SCRAMIterations > 0:
+		o.SCRAMIterations = min(max(o.SCRAMIterations, MinSCRAMIterations), MaxSCRAMIterations)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -101,10 +110,13 @@ type Directory struct {
 	o          Options
 	postmaster mail.Address // zero: none
 
-	hashing chan struct{} // a place for each hash that may run
-	hashes  atomic.Int64  // run so far
+	hashing *gate
+	hashes  atomic.Int64 // run so far
 	known   *successes
 	decoy   verifier // what a password is compared with when there is no account
+	// decoySecret is what answers are made from about names that nobody has.
+	decoySecret [32]byte
+	keys        *keyFile
 	// giveBack returns the memory that hashes took to the system, when none has
 	// run for hashPause.
 	giveBack *time.Timer
@@ -124,10 +136,12 @@ func New(st store.Directory, o Options) *Directory {
 	d := &Directory{
 		st:      st,
 		o:       o,
-		hashing: make(chan struct{}, o.HashAtOnce),
+		hashing: newGate(o.HashAtOnce),
 		known:   newSuccesses(o.CacheTTL, o.CacheSize, o.Now),
 		decoy:   decoy(o.Argon2),
+		keys:    &keyFile{path: o.KeyFile},
 	}
+	d.decoySecret = d.newDecoySecret()
 	d.giveBack = time.AfterFunc(hashPause, debug.FreeOSMemory)
 	if o.Postmaster == "" {
 		return d
@@ -141,15 +155,29 @@ func New(st store.Directory, o Options) *Directory {
 	return d
 }
 
-// hash runs f, which hashes a password once, when there is a place. It returns
-// Transient if ctx ends before.
-func (d *Directory) hash(ctx context.Context, f func()) error {
-	select {
-	case d.hashing <- struct{}{}:
-	case <-ctx.Done():
-		return fault.New(fault.Transient, "wait for a place to hash a password", ctx.Err())
+// newDecoySecret returns the key file's secret for decoys, so that they stay the
+// same when the server starts again; one of this process if there is no such
+// file.
+func (d *Directory) newDecoySecret() (secret [32]byte) {
+	key, err := d.keys.load()
+	if err == nil {
+		return key.decoys
 	}
-	defer func() { <-d.hashing }()
+	if !fault.Is(err, fault.NotFound) {
+		d.o.Logger.Error("the key file can't be used: nobody can log in with a legacy secret", "error", err)
+	}
+	rand.Read(secret[:]) // never fails (crypto/rand)
+	return secret
+}
+
+// hash runs f, which hashes a password once, when it is the turn of who comes
+// from the address. The error is Transient if ctx ends before, Busy if too many
+// wait.
+func (d *Directory) hash(ctx context.Context, from netip.Addr, f func()) error {
+	if err := d.hashing.enter(ctx, from); err != nil {
+		return err
+	}
+	defer d.hashing.leave()
 	d.hashes.Add(1)
 	f()
 	d.giveBack.Reset(hashPause)

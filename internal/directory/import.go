@@ -72,7 +72,7 @@ type row struct {
 // Import reads accounts and makes them, several hundred in a commit. Lines that
 // say something impossible are left out and reported in the result. Plain
 // passwords are hashed, which takes its time; hashes are kept as they are and
-// replaced by argon2id when their owner logs in.
+// replaced by argon2id when their owner logs in. So are keys for SCRAM-SHA-256.
 //
 // The error is of kind Invalid when the options or the file can't be used; any
 // other is the store's or the reader's. What the result counts is done then all

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -19,12 +20,11 @@ type pending struct {
 	row      row
 	address  string         // key of the account
 	id       mail.AccountID // zero: it is to be made
-	verifier string         // empty: the one that it has
+	hash     string         // of the row's password, if it has one
 }
 
 // wait puts an account's change into the batch.
 func (im *importer) wait(p pending) {
-	p.verifier = p.row.secret.hash
 	im.waiting[p.address] = true
 	im.batch = append(im.batch, p)
 }
@@ -81,22 +81,22 @@ func (im *importer) change(ctx context.Context, p pending) (store.Change, error)
 	if p.domain != "" {
 		return store.PutDomain{Domain: store.Domain{Name: p.domain, Created: im.d.o.Now()}}, nil
 	}
-	if p.id == 0 {
-		return store.PutAccount{New: true, Account: store.Account{
-			Address: p.address, Password: p.verifier, Quota: p.row.quota, Created: im.d.o.Now(),
-		}}, nil
+	account := store.Account{Address: p.address, Created: im.d.o.Now()}
+	if p.id != 0 {
+		var err error
+		if account, err = im.d.st.Account(ctx, p.id); err != nil {
+			return nil, err
+		}
 	}
-	account, err := im.d.st.Account(ctx, p.id)
-	if err != nil {
-		return nil, err
-	}
-	if p.verifier != "" {
-		account.Password = p.verifier
+	if p.row.secret != (secret{}) {
+		if err := im.d.setSecret(&account, p.row.secret, p.hash); err != nil {
+			return nil, err
+		}
 	}
 	if p.row.hasQuota {
 		account.Quota = p.row.quota
 	}
-	return store.PutAccount{Account: account}, nil
+	return store.PutAccount{New: p.id == 0, Account: account}, nil
 }
 
 // count counts the batch as made.
@@ -122,7 +122,7 @@ func (im *importer) hash(ctx context.Context) error {
 			continue
 		}
 		g.Go(func() (err error) {
-			p.verifier, err = im.d.verifierFor(ctx, p.row.secret)
+			p.hash, err = im.d.hashed(ctx, netip.Addr{}, p.row.secret.password)
 			return err
 		})
 	}

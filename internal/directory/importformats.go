@@ -163,7 +163,7 @@ func (c columns) parse(s string) (row, error) {
 	case looksHashed(p):
 		r.secret, err = parseHash(p)
 	default:
-		r.secret, err = secret{password: p}, checkPassword(p)
+		r.secret, err = plain(p)
 	}
 	if err != nil {
 		return row{}, err

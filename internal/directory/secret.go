@@ -4,34 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
-	"postrider/internal/fault"
+	"postrider/internal/store"
 )
 
-// MaxPassword is the longest password in octets. Longer ones are refused when
-// they are set and fit nobody at a login.
-const MaxPassword = 1024
-
-// checkPassword refuses what can't be typed at every protocol. Otherwise a
-// password is octets, compared as they are.
-func checkPassword(password string) error {
-	switch {
-	case password == "":
-		return errors.New("the password is empty")
-	case len(password) > MaxPassword:
-		return fmt.Errorf("the password is longer than %d octets", MaxPassword)
-	case strings.ContainsAny(password, "\x00\r\n"):
-		return errors.New("the password has a NUL or a line end")
-	}
-	return nil
+// secret is what an account is to be logged in with: a password, the hash of
+// one, or its keys for SCRAM. At most one is set.
+type secret struct {
+	password string // prepared
+	hash     string // checked by parseVerifier
+	scram    string // checked by parseSCRAM
 }
 
-// secret is what an account is to be logged in with: a password, or the hash of
-// one. At most one is set.
-type secret struct {
-	password string
-	hash     string // checked by parseVerifier
+// plain is the secret of a password, which is prepared here.
+func plain(password string) (secret, error) {
+	prepared, err := preparePassword(password)
+	return secret{password: prepared}, err
 }
 
 // schemes are the Dovecot names for what a hash may be, with the beginnings
@@ -56,11 +46,18 @@ func parseHash(s string) (secret, error) {
 		return secret{hash: s}, err
 	}
 	if plainSchemes[name] {
-		return secret{password: rest}, checkPassword(rest)
+		return plain(rest)
+	}
+	if name == scramForm {
+		keys, err := parseDovecotSCRAM(rest)
+		if err != nil {
+			return secret{}, err
+		}
+		return secret{scram: keys.String()}, nil
 	}
 	prefixes, ok := schemes[name]
 	if !ok {
-		return secret{}, errors.New("a {SCHEME} that is not known here (ARGON2ID, ARGON2I, BLF-CRYPT, SHA512-CRYPT, CRYPT and PLAIN are)")
+		return secret{}, errors.New("a {SCHEME} that is not known here (ARGON2ID, ARGON2I, BLF-CRYPT, SHA512-CRYPT, CRYPT, SCRAM-SHA-256 and PLAIN are)")
 	}
 	for _, p := range prefixes {
 		if strings.HasPrefix(rest, p) {
@@ -98,15 +95,24 @@ func looksHashed(s string) bool {
 	})
 }
 
-// verifierFor returns what is kept of a secret: "" for none. Passwords are hashed.
-func (d *Directory) verifierFor(ctx context.Context, s secret) (string, error) {
-	if s.password == "" {
-		return s.hash, nil
+// setSecret makes a secret an account's own. Keys for SCRAM of a former password
+// are dropped; app passwords stay as they are. Hash is that of the secret's
+// password, if it is one.
+func (d *Directory) setSecret(a *store.Account, s secret, hash string) (err error) {
+	a.Password, a.SCRAM = s.hash, s.scram
+	if s.password != "" {
+		a.Password = hash
+		a.SCRAM, err = d.ownKeys(*a, s.password)
 	}
-	if err := checkPassword(s.password); err != nil {
-		return "", fault.New(fault.Invalid, "set password", err)
+	return err
+}
+
+// hashed returns the verifier of a password, which is prepared; "" for none.
+func (d *Directory) hashed(ctx context.Context, from netip.Addr, password string) (string, error) {
+	if password == "" {
+		return "", nil
 	}
 	var made string
-	err := d.hash(ctx, func() { made = newArgon2(d.o.Argon2, s.password).String() })
+	err := d.hash(ctx, from, func() { made = newArgon2(d.o.Argon2, password).String() })
 	return made, err
 }

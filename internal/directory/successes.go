@@ -14,7 +14,7 @@ import (
 // successes remembers logins that were right, for a while, without keeping
 // anything from which a password could be guessed outside of this process.
 //
-// A login's mark is made of account, verifier and password: when the password
+// A login's mark is made of account, verifiers and password: when the password
 // is changed its old mark fits nothing any more.
 type successes struct {
 	secret [32]byte // of this process
@@ -45,11 +45,13 @@ func (s *successes) mark(a store.Account, password string) (m mark) {
 		return m
 	}
 	h := hmac.New(sha256.New, s.secret[:])
-	var head [16]byte
+	var head [24]byte
 	binary.BigEndian.PutUint64(head[:8], uint64(a.ID))
-	binary.BigEndian.PutUint64(head[8:], uint64(len(a.Password)))
+	binary.BigEndian.PutUint64(head[8:16], uint64(len(a.Password)))
+	binary.BigEndian.PutUint64(head[16:], uint64(len(a.SCRAM)))
 	h.Write(head[:])
 	h.Write([]byte(a.Password))
+	h.Write([]byte(a.SCRAM))
 	h.Write([]byte(password))
 	h.Sum(m[:0])
 	return m

@@ -1,0 +1,152 @@
+package directory
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"postrider/internal/fault"
+)
+
+// Limits of the attempts that wait for their password to be hashed.
+const (
+	MaxWaiting           = 4096 // in all
+	MaxWaitingPerAddress = 256  // of one IPv4 address or IPv6 /64
+)
+
+// gate lets a number of hashes run at one time. Who waits stands in the line of
+// the address that it comes from, and places are given to the lines in turn:
+// however long one line is, the first of another waits for the hashes that run
+// now, and for one of each other line.
+type gate struct {
+	mu      sync.Mutex
+	free    int
+	waiting int
+	lines   []*line // those with waiters, the next first
+}
+
+type line struct {
+	from    netip.Prefix
+	waiters []chan error // each gets nil for a place, or why there is none
+}
+
+func newGate(places int) *gate { return &gate{free: places} }
+
+// origin is what shares a line: an IPv4 address, or the /64 that a network of
+// IPv6 has at least (RFC 6177 §2).
+func origin(from netip.Addr) netip.Prefix {
+	from = from.Unmap()
+	bits := from.BitLen()
+	if from.Is6() {
+		bits = 64
+	}
+	p, err := from.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}
+
+// enter waits for a place, which leave gives back. Busy: too many wait already.
+// Transient: ctx ended before.
+func (g *gate) enter(ctx context.Context, from netip.Addr) error {
+	place, err := g.queue(origin(from))
+	if place == nil {
+		return err
+	}
+	select {
+	case err := <-place:
+		return err
+	case <-ctx.Done():
+		g.abandon(origin(from), place)
+		return fault.New(fault.Transient, "wait for a place to hash a password", ctx.Err())
+	}
+}
+
+// queue takes a place, and returns nil, or stands in line for it.
+func (g *gate) queue(from netip.Prefix) (chan error, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.free > 0 {
+		g.free--
+		return nil, nil
+	}
+	i := slices.IndexFunc(g.lines, func(l *line) bool { return l.from == from })
+	length := 0
+	if i >= 0 {
+		length = len(g.lines[i].waiters)
+	}
+	if length >= MaxWaitingPerAddress || g.waiting >= MaxWaiting && !g.sendAway(length) {
+		return nil, errBusy()
+	}
+	if i < 0 {
+		i = len(g.lines)
+		g.lines = append(g.lines, &line{from: from})
+	}
+	place := make(chan error, 1)
+	g.lines[i].waiters = append(g.lines[i].waiters, place)
+	g.waiting++
+	return place, nil
+}
+
+func errBusy() error {
+	return fault.Newf(fault.Busy, "wait for a place to hash a password", "too many wait already")
+}
+
+// sendAway makes room by sending away the last of the longest line, if that is
+// longer than a line of the length would become.
+func (g *gate) sendAway(length int) bool {
+	longest := slices.MaxFunc(g.lines, func(a, b *line) int { return len(a.waiters) - len(b.waiters) })
+	last := len(longest.waiters) - 1
+	if last <= length {
+		return false
+	}
+	longest.waiters[last] <- errBusy()
+	longest.waiters = longest.waiters[:last]
+	g.waiting--
+	return true
+}
+
+// abandon leaves the line, or gives back the place that came meanwhile.
+func (g *gate) abandon(from netip.Prefix, place chan error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := slices.IndexFunc(g.lines, func(l *line) bool { return l.from == from })
+	if i >= 0 {
+		if at := slices.Index(g.lines[i].waiters, place); at >= 0 {
+			g.lines[i].waiters = slices.Delete(g.lines[i].waiters, at, at+1)
+			g.waiting--
+			if len(g.lines[i].waiters) == 0 {
+				g.lines = slices.Delete(g.lines, i, i+1)
+			}
+			return
+		}
+	}
+	if err := <-place; err == nil {
+		g.next()
+	}
+}
+
+// leave gives a place back.
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.next()
+}
+
+// next gives a place to the first of the next line, which becomes the last line.
+func (g *gate) next() {
+	if len(g.lines) == 0 {
+		g.free++
+		return
+	}
+	l := g.lines[0]
+	l.waiters[0] <- nil
+	l.waiters = slices.Delete(l.waiters, 0, 1)
+	g.waiting--
+	g.lines = slices.Delete(g.lines, 0, 1)
+	if len(l.waiters) > 0 {
+		g.lines = append(g.lines, l)
+	}
+}

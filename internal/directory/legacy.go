@@ -1,0 +1,133 @@
+package directory
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+
+	"postrider/internal/fault"
+	"postrider/internal/mail"
+	"postrider/internal/store"
+)
+
+// sealedForm is the first octet of a sealed secret. A nonce and what AES-256-GCM
+// makes of the secret follow.
+const sealedForm = 1
+
+// LegacyPossible reports whether some account could have a recoverable secret:
+// whether there is a key to open one. It costs nothing.
+func (d *Directory) LegacyPossible() bool { return d.keys.loaded.Load() != nil }
+
+// Secret returns the recoverable secret of a login name, for CRAM-MD5 (RFC 2195)
+// and APOP (RFC 1939 §7), and its account without verifiers. Not ok: nobody has
+// the name, or the account is disabled, or it has no secret, or one that can't be
+// opened, which is logged. The error means that it can't be told now.
+func (d *Directory) Secret(ctx context.Context, name string) (secret []byte, account store.Account, ok bool, err error) {
+	account, err = d.loginAccount(ctx, name)
+	if err != nil {
+		return nil, store.Account{}, false, err
+	}
+	if account.Disabled || account.LegacySecret == nil {
+		return nil, store.Account{}, false, nil
+	}
+	secret, err = d.open(account)
+	if err != nil {
+		d.o.Logger.Error("the account's legacy secret can't be used", "account", account.Address, "error", err)
+		return nil, store.Account{}, false, nil
+	}
+	return secret, shown(account), true, nil
+}
+
+// SetLegacySecret gives an account a recoverable secret, good for CRAM-MD5 and
+// APOP and for nothing else, and returns it as a client must know it: prepared as
+// passwords are, or made here when it is empty. The key file is made if there is
+// none.
+//
+// Invalid: a secret that can't be, no key file is configured, the file can't be
+// used, or it has gone while there are secrets that were sealed under it.
+func (d *Directory) SetLegacySecret(ctx context.Context, address, secret string) (string, error) {
+	op := "set legacy secret of " + clip(address)
+	if secret == "" {
+		secret = showAppPassword(newAppPassword())
+	}
+	secret, err := preparePassword(secret)
+	if err != nil {
+		return "", fault.New(fault.Invalid, op, err)
+	}
+	err = d.update(ctx, op, address, func(a *store.Account) error {
+		key, err := d.sealingKey(ctx)
+		if err == nil {
+			a.LegacySecret = key.seal(a.ID, secret)
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return secret, nil
+}
+
+// RemoveLegacySecret takes an account's recoverable secret away. NotFound if there
+// is no such account, or it has none. It needs no key.
+func (d *Directory) RemoveLegacySecret(ctx context.Context, address string) error {
+	return d.update(ctx, "remove legacy secret of "+clip(address), address, func(a *store.Account) error {
+		if a.LegacySecret == nil {
+			return fault.Newf(fault.NotFound, "find", "the account has no legacy secret")
+		}
+		a.LegacySecret = nil
+		return nil
+	})
+}
+
+// sealingKey returns the key file's key, and makes the file when nothing can
+// have been sealed yet. D.changing is held.
+func (d *Directory) sealingKey(ctx context.Context) (*masterKey, error) {
+	key, err := d.keys.load()
+	if !fault.Is(err, fault.NotFound) {
+		return key, err
+	}
+	if d.keys.path == "" {
+		return nil, fault.Newf(fault.Invalid, "seal", "no key file is configured, and without one there are no legacy secrets")
+	}
+	for account, err := range d.st.Accounts(ctx, "", "") {
+		if err != nil {
+			return nil, err
+		}
+		if account.LegacySecret != nil {
+			return nil, fault.Newf(fault.Invalid, "seal",
+				"the key file %s has gone, and %s has a legacy secret that was sealed under it: bring the file back, or remove such secrets first",
+				d.keys.path, account.Address)
+		}
+	}
+	return d.keys.create()
+}
+
+// open returns an account's secret.
+func (d *Directory) open(a store.Account) ([]byte, error) {
+	key, err := d.keys.load()
+	if err != nil {
+		return nil, err
+	}
+	return key.open(a.ID, a.LegacySecret)
+}
+
+// seal returns a secret as it is kept. It can be opened as the account's only.
+func (k *masterKey) seal(id mail.AccountID, secret string) []byte {
+	return k.secrets.Seal([]byte{sealedForm}, nil, []byte(secret), sealedFor(id))
+}
+
+func (k *masterKey) open(id mail.AccountID, sealed []byte) ([]byte, error) {
+	if len(sealed) == 0 || sealed[0] != sealedForm {
+		return nil, errors.New("it is sealed in a way that is not known here")
+	}
+	secret, err := k.secrets.Open(nil, nil, sealed[1:], sealedFor(id))
+	if err != nil {
+		return nil, errors.New("it was sealed under another key than the key file has, or is damaged")
+	}
+	return secret, nil
+}
+
+// sealedFor is what a secret is sealed for: its purpose, and the account.
+func sealedFor(id mail.AccountID) []byte {
+	return binary.BigEndian.AppendUint64([]byte("legacy secret\x00"), uint64(id))
+}

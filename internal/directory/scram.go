@@ -1,0 +1,170 @@
+package directory
+
+import (
+	"context"
+	"crypto/rand"
+
+	"postrider/internal/fault"
+	"postrider/internal/store"
+)
+
+// SCRAM is what a login by SCRAM-SHA-256 needs (RFC 5802, RFC 7677).
+type SCRAM struct {
+	Salt       []byte
+	Iterations int
+	// Keys are those that the name may use, or some that fit nothing. All have the
+	// same salt, which the client must be told before it says which password it
+	// knows.
+	Keys []SCRAMKeys
+	// Account is who the name is, without verifiers, when Usable.
+	Account store.Account
+	// Usable says that a proof which fits one of the Keys is good. Otherwise none is.
+	Usable bool
+}
+
+// SCRAMKeys are the keys of one password.
+type SCRAMKeys struct {
+	Stored, Server []byte
+	AppPassword    string // its name; empty: the account's own password
+}
+
+// SCRAM returns what a login by SCRAM-SHA-256 needs. A name that nobody has, or
+// that can't log in this way, gets an answer that looks the same and is always
+// the same for all spellings of the name. The error is never NotFound or Denied:
+// it means that it can't be told now.
+//
+// The keys of an app password are those of the password as it was shown when it
+// was made, with its hyphens: a client's proof can't be normalized.
+func (d *Directory) SCRAM(ctx context.Context, name, protocol string) (SCRAM, error) {
+	account, err := d.loginAccount(ctx, name)
+	if err != nil {
+		return SCRAM{}, err
+	}
+	salt, ok := d.scramSaltOf(account)
+	if !ok {
+		salt = d.decoySalt(name)
+	}
+	s := SCRAM{Salt: []byte(salt.salt), Iterations: salt.iterations}
+	if ok && !account.Disabled {
+		s.Keys = usableKeys(account, salt, protocol)
+	}
+	if s.Usable = len(s.Keys) > 0; !s.Usable {
+		s.Keys = []SCRAMKeys{d.decoyKeys(name)}
+		return s, nil
+	}
+	s.Account = shown(account)
+	return s, nil
+}
+
+// usableKeys returns the keys that an account may use in a protocol and that
+// have the salt.
+func usableKeys(a store.Account, salt scramSalt, protocol string) []SCRAMKeys {
+	var usable []SCRAMKeys
+	if k, err := parseSCRAM(a.SCRAM); err == nil && k.scramSalt == salt {
+		usable = append(usable, SCRAMKeys{Stored: k.stored, Server: k.server})
+	}
+	for _, p := range a.AppPasswords {
+		if k, err := parseSCRAM(p.SCRAM); err == nil && k.scramSalt == salt && inScope(p, protocol) {
+			usable = append(usable, SCRAMKeys{Stored: k.stored, Server: k.server, AppPassword: p.Name})
+		}
+	}
+	return usable
+}
+
+// scramSaltOf returns the salt that the passwords of an account share: that of
+// its own password or, when that has no keys, of its app passwords.
+func (d *Directory) scramSaltOf(a store.Account) (scramSalt, bool) {
+	if d.o.SCRAMIterations < 0 {
+		return scramSalt{}, false
+	}
+	if k, err := parseSCRAM(a.SCRAM); err == nil {
+		return k.scramSalt, true
+	}
+	return saltOfApps(a)
+}
+
+// saltOfApps returns the salt of an account's app passwords.
+func saltOfApps(a store.Account) (scramSalt, bool) {
+	for _, p := range a.AppPasswords {
+		if k, err := parseSCRAM(p.SCRAM); err == nil {
+			return k.scramSalt, true
+		}
+	}
+	return scramSalt{}, false
+}
+
+// newSalt returns a salt for an account that has none.
+func (d *Directory) newSalt() scramSalt {
+	var salt [saltSize]byte
+	rand.Read(salt[:]) // never fails (crypto/rand)
+	return scramSalt{iterations: d.o.SCRAMIterations, salt: string(salt[:])}
+}
+
+// lacksKeys reports whether an account's own password should get keys: it has
+// none, or they cost less than new ones do and no app password shares their salt.
+func (d *Directory) lacksKeys(a store.Account) bool {
+	if d.o.SCRAMIterations < 0 {
+		return false
+	}
+	k, err := parseSCRAM(a.SCRAM)
+	if err != nil {
+		return true
+	}
+	shared, ok := saltOfApps(a)
+	if ok {
+		return k.scramSalt != shared
+	}
+	return k.iterations < d.o.SCRAMIterations
+}
+
+// ownKeys returns the keys of an account's own password, "" when no keys are
+// made: with the salt of its app passwords, or a new one when they have none.
+func (d *Directory) ownKeys(a store.Account, password string) (string, error) {
+	if d.o.SCRAMIterations < 0 {
+		return "", nil
+	}
+	salt, ok := saltOfApps(a)
+	if !ok {
+		salt = d.newSalt()
+	}
+	return keysForm(salt, password)
+}
+
+// appKeys returns the keys of an app password, as ownKeys does.
+func (d *Directory) appKeys(a store.Account, password string) (string, error) {
+	if d.o.SCRAMIterations < 0 {
+		return "", nil
+	}
+	salt, ok := d.scramSaltOf(a)
+	if !ok {
+		salt = d.newSalt()
+	}
+	return keysForm(salt, password)
+}
+
+func keysForm(salt scramSalt, password string) (string, error) {
+	k, err := salt.derive(password)
+	if err != nil {
+		return "", fault.New(fault.Internal, "make keys for SCRAM", err)
+	}
+	return k.String(), nil
+}
+
+// decoySalt is the salt of a name that has none.
+func (d *Directory) decoySalt(name string) scramSalt {
+	iterations := d.o.SCRAMIterations
+	if iterations < 0 {
+		iterations = DefaultSCRAMIterations
+	}
+	made := keyed(d.decoySecret[:], "salt\x00"+sameName(name))
+	return scramSalt{iterations: iterations, salt: string(made[:saltSize])}
+}
+
+// decoyKeys are keys that fit no password that anybody could know.
+func (d *Directory) decoyKeys(name string) SCRAMKeys {
+	name = sameName(name)
+	return SCRAMKeys{
+		Stored: keyed(d.decoySecret[:], "stored\x00"+name),
+		Server: keyed(d.decoySecret[:], "server\x00"+name),
+	}
+}
