@@ -151,6 +151,10 @@ func (op *acceptOp) prepare(t *tx) error {
 		}
 		op.heads = append(op.heads, h)
 	}
+	if !op.a.Hold.IsZero() {
+		op.hold(t)
+		return nil
+	}
 	return op.place(t)
 }
 
@@ -165,7 +169,7 @@ func (op *acceptOp) repeated(t *tx) (bool, error) {
 	v, closer, err := t.s.db.Get(t.key.accept(op.a.ID))
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
-		return false, nil
+		return op.isHeld(t)
 	case err != nil:
 		return false, indexFault("accept", err)
 	}
@@ -205,6 +209,11 @@ func (op *acceptOp) place(t *tx) error {
 	}
 	t.addRecord(&op.record, *op.meta, op.content.body(), uint64(len(op.result.Placed)))
 	op.large = op.record.file != 0
+	return op.remember(t)
+}
+
+// remember keeps the answer for a repetition.
+func (op *acceptOp) remember(t *tx) error {
 	t.accepted[op.a.ID] = struct{}{}
 	t.s.recent.add(op.a.ID)
 	t.val = appendPlaced(t.val[:0], t.s.o.Now(), op.result.Placed)

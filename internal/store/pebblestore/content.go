@@ -15,8 +15,9 @@ type content struct {
 	n    int64
 	buf  *[]byte // nil once there is a file
 	file *blockWriter
-	err  error // of a Write
-	over bool  // accepted or discarded
+	read *blockReader // of file; nil until ReadAt wants it
+	err  error        // of a Write
+	over bool         // accepted or discarded
 }
 
 var _ store.Content = (*content)(nil)
@@ -201,6 +202,11 @@ func (c *content) end(keep bool) {
 	}
 	buf := c.file.buf
 	c.s.transfers.Put(&buf)
+	if c.read != nil {
+		buf := c.read.buf
+		c.s.transfers.Put(&buf)
+		c.read = nil
+	}
 	if !keep {
 		c.s.files.remove(c.file.num)
 	}

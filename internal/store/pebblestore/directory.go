@@ -51,20 +51,6 @@ func decodeEntry(address string, v []byte) (store.Entry, error) {
 	return e, r.err
 }
 
-func appendAccount(b []byte, a *store.Account) []byte {
-	b = appendText(b, a.Address)
-	b = appendText(b, a.Password)
-	b = append(b, boolOctet(a.Disabled))
-	b = binary.AppendVarint(b, a.Quota)
-	return binary.AppendVarint(b, a.Created.Unix())
-}
-
-func decodeAccount(id mail.AccountID, v []byte) (store.Account, error) {
-	r := valueReader{b: v}
-	a := store.Account{ID: id, Address: r.text(), Password: r.text(), Disabled: r.octet() != 0, Quota: r.int(), Created: r.time()}
-	return a, r.err
-}
-
 // domainOf returns the domain of an address, empty if it has none.
 func domainOf(address string) string {
 	if i := strings.LastIndexByte(address, '@'); i >= 0 {
@@ -164,6 +150,7 @@ func (s *Store) account(id mail.AccountID) (store.Account, error) {
 		}
 		s.directory.accounts.put(id, a, generation)
 	}
+	a = cloneAccount(a) // the caller's
 	u, err := findUsage(s.db, id)
 	if err != nil {
 		return store.Account{}, err

@@ -206,7 +206,7 @@ func (d *directoryChange) newAccount(c store.PutAccount) error {
 		return err
 	}
 	d.numbers.account++
-	a.ID = d.numbers.account
+	a.ID, a.Version = d.numbers.account, firstVersion
 	var key keyBuf
 	d.put(key.account(a.ID), appendAccount(nil, &a))
 	d.putEntry(&store.Entry{Address: a.Address, Account: a.ID}, true)
@@ -238,12 +238,13 @@ func (d *directoryChange) putAccount(c store.PutAccount) error {
 	if err != nil {
 		return err
 	}
-	if c.IfPassword != "" && c.IfPassword != a.Password {
-		return fault.Newf(fault.Denied, op+" "+a.Address, "the password has been changed meanwhile")
+	if c.IfVersion != 0 && c.IfVersion != a.Version {
+		return fault.Newf(fault.Denied, op+" "+a.Address, "it has been changed meanwhile: its version is %d, not %d", a.Version, c.IfVersion)
 	}
-	a.Password, a.Disabled, a.Quota = c.Account.Password, c.Account.Disabled, c.Account.Quota
+	to := c.Account
+	to.ID, to.Address, to.Created, to.Version = a.ID, a.Address, a.Created, a.Version+1
 	var key keyBuf
-	d.put(key.account(a.ID), appendAccount(nil, &a))
+	d.put(key.account(to.ID), appendAccount(nil, &to))
 	return nil
 }
 
@@ -301,6 +302,10 @@ func (d *directoryChange) emit() error {
 		}
 		heads = append(heads, list...)
 	}
+	held, err := t.heldOf(gone)
+	if err != nil {
+		return err
+	}
 	for _, k := range d.order {
 		if v := d.puts[k]; v != nil {
 			_ = t.batch.Set([]byte(k), v, nil) // a batch that is not indexed takes everything
@@ -324,6 +329,9 @@ func (d *directoryChange) emit() error {
 	}
 	for _, id := range d.gone {
 		t.dropUsage(id)
+	}
+	for i := range held {
+		t.replaceHeld(&held[i])
 	}
 	t.removed = t.removed || len(d.gone) > 0
 	return nil

@@ -15,11 +15,14 @@ const (
 	tableDomain  = 'd' // domain                            → domain record
 	tableEntry   = 'e' // address                           → what the address stands for
 	tableFile    = 'f' // file(8)                           → blob(8): large contents
+	tableHeld    = 'h' // id(16)                            → held message
 	tableIn      = 'i' // domain 0 address                  → nothing: addresses by domain
+	tableRecord  = 'k' // key                               → record
 	tableMessage = 'm' // account(8) mailbox(4) uid(4)      → message
 	tableBlob    = 'o' // blob(8)                           → where a content is
 	tableAccept  = 'r' // id(16)                            → what Accept answered
 	tableSegment = 's' // segment(8)                        → octets live and used
+	tableDue     = 't' // due(8) id(16)                     → nothing: held messages by time
 	tableUsage   = 'u' // account(8)                        → counters of the account
 	tableSweep   = 'x' // account(8)                        → removed account, mail not yet swept
 	tableMeta    = '!' // name                              → store record, applied position
@@ -32,7 +35,7 @@ var (
 )
 
 // keyBuf is room for any fixed-length key.
-type keyBuf [17]byte
+type keyBuf [25]byte
 
 func (k *keyBuf) u64(table byte, n uint64) []byte {
 	k[0] = table
@@ -66,6 +69,20 @@ func (k *keyBuf) accept(id mail.ID) []byte {
 	return k[:17]
 }
 
+func (k *keyBuf) held(id mail.ID) []byte {
+	k[0] = tableHeld
+	copy(k[1:], id[:])
+	return k[:17]
+}
+
+// due is a key by time: seconds since 1970, those before it come first.
+func (k *keyBuf) due(seconds int64, id mail.ID) []byte {
+	k.u64(tableDue, uint64(seconds)^1<<63)
+	copy(k[9:], id[:])
+	return k[:25]
+}
+
+func recordKey(key string) []byte    { return append([]byte{tableRecord}, key...) }
 func domainKey(name string) []byte   { return append([]byte{tableDomain}, name...) }
 func entryKey(address string) []byte { return append([]byte{tableEntry}, address...) }
 
@@ -100,6 +117,15 @@ func keyUID(key []byte) (mail.UID, bool) {
 		return 0, false
 	}
 	return mail.UID(binary.BigEndian.Uint32(key[13:])), true
+}
+
+// keyHeld reads the ID of a held message's key, or that of one by time.
+func keyHeld(key []byte) (id mail.ID, ok bool) {
+	if len(key) < len(id)+1 {
+		return id, false
+	}
+	copy(id[:], key[len(key)-len(id):])
+	return id, true
 }
 
 // after returns the least key greater than all that begin with prefix, nil if

@@ -113,7 +113,7 @@ func (b *rebuilder) applyGaps(db *pebble.DB, redo []byte) error {
 }
 
 // fromLog is a record as it may come back from the log: an account only without
-// a login, since it may have been removed, or its password changed.
+// a login, since it may have been removed, or its passwords changed or revoked.
 func fromLog(key, value []byte) []byte {
 	if key[0] != tableAccount {
 		return value
@@ -123,7 +123,7 @@ func fromLog(key, value []byte) []byte {
 	if err != nil {
 		return value
 	}
-	a.Disabled, a.Password = true, ""
+	a = withoutLogin(a)
 	return appendAccount(nil, &a)
 }
 

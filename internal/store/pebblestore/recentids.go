@@ -39,19 +39,21 @@ func (r *recentIDs) fresh(from getter, id mail.ID) bool {
 	return !there
 }
 
-// begin makes the greatest ID of the index the floor. No Accept may have been
-// prepared before.
+// begin makes the greatest ID of the index the floor: a message may be held for
+// longer than the ID of its Accept is remembered. No Accept may have been prepared
+// before.
 func (r *recentIDs) begin(from getter) bool {
-	it, err := span(from, []byte{tableAccept}, after([]byte{tableAccept}))
-	if err != nil {
-		return false
-	}
-	defer it.Close()
-	if it.Last() {
-		copy(r.floor[:], it.Key()[1:])
-	}
-	if it.Error() != nil {
-		return false
+	for _, table := range []byte{tableAccept, tableHeld} {
+		it, err := span(from, []byte{table}, after([]byte{table}))
+		if err != nil {
+			return false
+		}
+		if it.Last() && bytes.Compare(it.Key()[1:], r.floor[:]) > 0 {
+			copy(r.floor[:], it.Key()[1:])
+		}
+		if err := it.Close(); err != nil {
+			return false
+		}
 	}
 	r.since = make(map[mail.ID]struct{})
 	return true

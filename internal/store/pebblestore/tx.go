@@ -33,7 +33,7 @@ type tx struct {
 	usages   []*usage
 	blobs    map[uint64]*blobChange
 	fresh    []freshBlob
-	accepted map[mail.ID]struct{}
+	accepted map[mail.ID]struct{}    // accepted, released or dropped in this commit
 	messages map[mailboxKey]struct{} // mailboxes whose messages change in this commit
 	live     map[uint64]int64        // change of a segment's live octets
 

@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -68,6 +69,38 @@ func (r *valueReader) take(n uint64) []byte {
 // text reads a string with its length before it.
 func (r *valueReader) text() string { return string(r.take(r.uint())) }
 
+// octets reads what appendOctets wrote; none are nil. They are a copy.
+func (r *valueReader) octets() []byte {
+	b := r.take(r.uint())
+	if len(b) == 0 {
+		return nil
+	}
+	return bytes.Clone(b)
+}
+
+// count reads how many follow of something that takes an octet at least.
+func (r *valueReader) count() uint64 {
+	n := r.uint()
+	if n > uint64(len(r.b)) {
+		r.fail()
+		return 0
+	}
+	return n
+}
+
+// texts reads what appendTexts wrote; none are nil.
+func (r *valueReader) texts() []string {
+	n := r.count()
+	if n == 0 {
+		return nil
+	}
+	all := make([]string, n)
+	for i := range all {
+		all[i] = r.text()
+	}
+	return all
+}
+
 func (r *valueReader) time() time.Time { return time.Unix(r.int(), 0).UTC() }
 
 func (r *valueReader) fail() {
@@ -79,6 +112,18 @@ func appendFixed(b []byte, n uint64) []byte { return binary.BigEndian.AppendUint
 
 func appendText(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendOctets(b, octets []byte) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(octets))), octets...)
+}
+
+func appendTexts(b []byte, all []string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(all)))
+	for _, s := range all {
+		b = appendText(b, s)
+	}
+	return b
 }
 
 // head is a mailbox's record: everything that changes when a message comes or goes.
