@@ -2,6 +2,8 @@ package netserver
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -97,7 +99,7 @@ func (c *conn) serve() {
 		c.srv.uncount(c)
 		c.drain()
 	}
-	c.nc.Close()
+	c.raw.Close()
 	c.in.release()
 	c.l.metrics.octetsIn.Add(float64(c.octetsIn))
 	c.l.metrics.octetsOut.Add(float64(c.octetsOut))
@@ -107,6 +109,10 @@ func (c *conn) serve() {
 
 // logEnd writes the one line about a connection.
 func (c *conn) logEnd(begin time.Time) {
+	version := "" // none: plaintext
+	if c.info.TLS != nil {
+		version = c.info.TLS.Version
+	}
 	c.srv.log.LogAttrs(context.Background(), slog.LevelInfo, "connection closed",
 		slog.String("conn", c.info.ID),
 		slog.String("listener", c.l.Name),
@@ -114,6 +120,7 @@ func (c *conn) logEnd(begin time.Time) {
 		slog.Duration("duration", time.Since(begin)),
 		slog.Int64("octets_in", c.octetsIn),
 		slog.Int64("octets_out", c.octetsOut),
+		slog.String("tls", version),
 		slog.String("why", c.why))
 }
 
@@ -153,6 +160,8 @@ func (c *conn) explain(err error) string {
 		return c.why
 	case c.toldToLeave():
 		return whyShed
+	case errors.Is(err, errInterrupted):
+		return "shutdown"
 	}
 	return reason(err)
 }
@@ -160,15 +169,20 @@ func (c *conn) explain(err error) string {
 // drain ends the sending half and reads what the peer still sends, for a
 // moment, so that the last word reaches it: a connection closed with input
 // unread is reset, and the peer's system may drop what it had for it.
+// Over TLS the peer is told by close_notify (RFC 8446 §6.1) as well; nothing it
+// still sends is deciphered.
 func (c *conn) drain() {
-	half, ok := c.nc.(interface{ CloseWrite() error })
+	if over, ok := c.nc.(*tls.Conn); ok {
+		_ = over.CloseWrite() // a peer that is gone misses nothing
+	}
+	half, ok := c.raw.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
 	_ = c.raw.SetReadDeadline(time.Now().Add(drainTime))
 	c.in.release()
 	for n := 0; n < drainMax; {
-		k, err := c.nc.Read(c.in.b)
+		k, err := c.raw.Read(c.in.b)
 		if err != nil {
 			return
 		}

@@ -99,7 +99,7 @@ func TestLongContentArrivesWhole(t *testing.T) {
 			c.expect(fmt.Sprintf("hi\r\ngo on\r\ngot %d <nil>\r\nx\r\ngo on\r\ngot %d <nil>\r\ny\r\n", n, n))
 			for i, got := range w.rec.contents() {
 				if got != text {
-					t.Errorf("content %d of %d octets: got %q", i, n, short(got))
+					t.Errorf("content %d of %d octets: got %q", i, n, brief(got))
 				}
 			}
 		})

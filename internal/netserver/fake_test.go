@@ -364,7 +364,7 @@ func (c *client) expect(want string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if got := c.got.String(); got != want {
-		c.t.Errorf("got %q, want %q", short(got), short(want))
+		c.t.Errorf("got %q, want %q", brief(got), brief(want))
 	}
 	c.got.Reset()
 }
@@ -380,7 +380,7 @@ func (c *client) expectEnd(want string) {
 	}
 }
 
-func short(s string) string {
+func brief(s string) string {
 	if len(s) > 200 {
 		return fmt.Sprintf("%s…(%d)", s[:200], len(s))
 	}

@@ -42,6 +42,20 @@ func (in *input) use(n int) {
 // reset drops everything.
 func (in *input) reset() { in.r, in.w, in.seen = 0, 0, 0 }
 
+// discard drops everything, leaves no trace of it, and returns how much it was.
+func (in *input) discard() int {
+	n := in.buffered()
+	in.reset()
+	in.wipe()
+	return n
+}
+
+// wipe leaves nothing in the buffer but what is still to be used.
+func (in *input) wipe() {
+	clear(in.b[:in.r])
+	clear(in.b[in.w:])
+}
+
 // ready makes room to read into, in a buffer of size; a larger one if what is
 // buffered fills that.
 func (in *input) ready(size int) []byte {
@@ -84,6 +98,9 @@ func (in *input) change(size int) {
 		in.b = in.bulk[:]
 	}
 	copy(in.b, old)
+	if len(old) > 0 {
+		clear(old[:cap(old)]) // it may be a part of a secret
+	}
 	if mid != nil {
 		midBuffers.Put(mid)
 	}

@@ -6,6 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	total, shed, panics, timeouts *prometheus.CounterVec
 	refused, octets               *prometheus.CounterVec
+	handshakes, discards          *prometheus.CounterVec
 	open                          *prometheus.GaugeVec
 }
 
@@ -18,6 +19,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		timeouts: counter("connection_timeouts_total", "Connections whose peer was silent for too long."),
 		refused:  counter("connections_refused_total", "Connections refused, by reason.", "reason"),
 		octets:   counter("connection_octets_total", "Octets of ended connections, by direction.", "direction"),
+		handshakes: counter("tls_handshakes_total",
+			"TLS handshakes, by result (ok, resumed, or why it failed) and version.", "result", "version"),
+		discards: counter("starttls_discards_total",
+			"Upgrades to TLS at which plaintext behind the command was thrown away."),
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: "postrider", Name: "connections_open", Help: "Connections open now.",
 		}, []string{"listener"}),
@@ -25,7 +30,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	all := []prometheus.Collector{m.total, m.shed, m.panics, m.timeouts, m.refused, m.octets, m.open}
+	all := []prometheus.Collector{m.total, m.shed, m.panics, m.timeouts, m.refused, m.octets, m.handshakes, m.discards, m.open}
 	for _, c := range all {
 		if err := r.Register(c); err != nil {
 			return m, err
@@ -43,7 +48,7 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 // listenerMetrics are the members of one listener.
 type listenerMetrics struct {
 	total, shed, panics, timeouts prometheus.Counter
-	octetsIn, octetsOut           prometheus.Counter
+	octetsIn, octetsOut, discards prometheus.Counter
 	open                          prometheus.Gauge
 	refused                       [len(refusals)]prometheus.Counter
 }
@@ -69,6 +74,7 @@ func (m *metrics) of(name string) listenerMetrics {
 		shed:      m.shed.WithLabelValues(name),
 		panics:    m.panics.WithLabelValues(name),
 		timeouts:  m.timeouts.WithLabelValues(name),
+		discards:  m.discards.WithLabelValues(name),
 		octetsIn:  m.octets.WithLabelValues(name, "in"),
 		octetsOut: m.octets.WithLabelValues(name, "out"),
 		open:      m.open.WithLabelValues(name),

@@ -10,7 +10,6 @@ package netserver
 import (
 	"crypto/tls"
 	"log/slog"
-	"net"
 	"net/netip"
 	"time"
 
@@ -27,6 +26,7 @@ const (
 	DefaultWait            = 5 * time.Minute // RFC 5321 §4.5.3.2.7
 	DefaultWriteWait       = 5 * time.Minute
 	DefaultContentTime     = time.Hour
+	DefaultHandshakeWait   = 30 * time.Second
 )
 
 // Limits that are no settings.
@@ -76,6 +76,9 @@ type Options struct {
 	// in all, against peers that send an octet now and then. Zero is
 	// DefaultContentTime.
 	ContentTime time.Duration
+	// HandshakeWait is how long a TLS handshake may take. Zero is
+	// DefaultHandshakeWait.
+	HandshakeWait time.Duration
 	// Now is the clock that sessions see. Nil is time.Now. Deadlines go by
 	// time.Now always.
 	Now func() time.Time
@@ -100,9 +103,13 @@ type Listener struct {
 	// is wire.MaxLine.
 	MaxLine int
 	// TLS is the configuration for handshakes. Nil: the listener has no TLS, and
-	// session.Listener.StartTLS must not be set.
+	// neither session.Listener.StartTLS nor Implicit may be set. Certificates that
+	// change come from its GetCertificate or GetConfigForClient; the keys of
+	// session tickets are its own. NameToCertificate, which is deprecated, is not
+	// looked at. See StrictALPN for application protocols.
 	TLS *tls.Config
-	// Implicit makes the handshake before the session begins (RFC 8314 §3).
+	// Implicit makes the handshake before the session begins (RFC 8314 §3). A
+	// newcomer for whom there is no room is then closed without a word.
 	Implicit bool
 	// New makes the session of a new connection.
 	New func() session.Session

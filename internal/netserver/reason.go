@@ -7,10 +7,7 @@ import (
 	"os"
 )
 
-var (
-	errNoTLS   = errors.New("TLS is not set up here")
-	errCrowded = errors.New("refused without a word: too many connections")
-)
+var errCrowded = errors.New("refused without a word: too many connections")
 
 // whyShed is what the log says of a connection that made room for another.
 const whyShed = "shed: too many connections"
@@ -20,7 +17,7 @@ const whyShed = "shed: too many connections"
 func reason(err error) string {
 	var op *net.OpError
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrClosedPipe):
+	case isClosed(err):
 		return "closed by peer"
 	case errors.Is(err, net.ErrClosed):
 		return "cut off"
@@ -30,4 +27,10 @@ func reason(err error) string {
 		return op.Op + ": " + op.Err.Error()
 	}
 	return err.Error()
+}
+
+// isClosed reports whether the peer has closed the connection, with or without
+// TLS's close_notify.
+func isClosed(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe)
 }

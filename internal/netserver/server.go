@@ -3,6 +3,7 @@ package netserver
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"log/slog"
@@ -42,9 +43,10 @@ type Server struct {
 // listener is what all connections of a Listener share.
 type listener struct {
 	Listener
-	metrics listenerMetrics
-	gate    gate // guarded by Server.mu
-	perAddr int  // connections of one address; negative: no limit
+	handshakes *tls.Config // what handshakes begin with; nil without TLS
+	metrics    listenerMetrics
+	gate       gate // guarded by Server.mu
+	perAddr    int  // connections of one address; negative: no limit
 }
 
 // New returns a server. If the metrics can't be registered it says so in the
@@ -55,6 +57,7 @@ func New(o Options) *Server {
 	o.Grace = orDefault(o.Grace, DefaultGrace)
 	o.WriteWait = orDefault(o.WriteWait, DefaultWriteWait)
 	o.ContentTime = orDefault(o.ContentTime, DefaultContentTime)
+	o.HandshakeWait = orDefault(o.HandshakeWait, DefaultHandshakeWait)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -105,12 +108,13 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 
 // Serve accepts connections from ln and drives their sessions until Shutdown,
 // and returns nil then; or until ln fails for good, or is closed, and returns
-// the error. It closes ln. Failures that pass, such as too many open files, are
+// the error. It closes ln. Settings that contradict each other are an error at
+// once. Failures that pass, such as too many open files, are
 // logged and waited for.
 func (s *Server) Serve(ln net.Listener, l Listener) error {
 	defer ln.Close()
-	if l.MaxLine > bulkSize {
-		return fmt.Errorf("serve %s: line limit of %d octets is over %d", l.Name, l.MaxLine, bulkSize)
+	if err := l.check(); err != nil {
+		return fmt.Errorf("serve %s: %w", l.Name, err)
 	}
 	if !s.add(ln) {
 		return nil
@@ -119,12 +123,26 @@ func (s *Server) Serve(ln net.Listener, l Listener) error {
 	l.Wait = orDefault(l.Wait, DefaultWait)
 	l.MaxLine = orDefault(l.MaxLine, wire.MaxLine)
 	shared := &listener{
-		Listener: l,
-		metrics:  s.metrics.of(l.Name),
-		gate:     gate{max: l.MaxConns},
-		perAddr:  orDefault(l.MaxConnsPerAddr, s.opts.MaxConnsPerAddr),
+		Listener:   l,
+		handshakes: configure(l.TLS),
+		metrics:    s.metrics.of(l.Name),
+		gate:       gate{max: l.MaxConns},
+		perAddr:    orDefault(l.MaxConnsPerAddr, s.opts.MaxConnsPerAddr),
 	}
 	return s.accept(ln, shared)
+}
+
+// check reports settings that can't be served.
+func (l *Listener) check() error {
+	switch {
+	case l.MaxLine > bulkSize:
+		return fmt.Errorf("line limit of %d octets is over %d", l.MaxLine, bulkSize)
+	case l.TLS == nil && (l.StartTLS || l.Implicit):
+		return errNoTLS
+	case l.TLS != nil && len(l.TLS.Certificates) == 0 && l.TLS.GetCertificate == nil && l.TLS.GetConfigForClient == nil:
+		return errNoCertificate
+	}
+	return nil
 }
 
 // add registers a listener; it reports false when the server stops.

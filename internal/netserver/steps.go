@@ -75,6 +75,11 @@ func (c *conn) open() (session.Step, error) {
 	}
 	c.srv.log.LogAttrs(c.info.Context, slog.LevelDebug, "connection opened",
 		slog.String("conn", c.info.ID), slog.String("listener", c.l.Name), slog.Any("remote", c.info.Remote))
+	if c.l.Implicit {
+		if err := c.secureFirst(); err != nil {
+			return session.Step{}, err
+		}
+	}
 	c.sess = c.l.New()
 	c.started = true
 	step := c.sess.Start(&c.info)
@@ -111,8 +116,8 @@ func (c *conn) nextLine(step *session.Step) error {
 		case got == wire.HaveLine:
 			c.asked = false
 			*step = c.sess.Line(line)
-			if secret {
-				clear(line.Bytes)
+			if secret || step.Secret {
+				c.in.wipe()
 			}
 			return nil
 		case got == wire.Flooded:

@@ -97,7 +97,7 @@ func TestDialogueOverTCP(t *testing.T) {
 			expectLine(t, r, fmt.Sprintf("got %d <nil>", len(text)))
 			rest, err := io.ReadAll(r)
 			if want := "body\r\n" + strings.Repeat("b", 1_000_000) + "bye\r\n"; string(rest) != want || err != nil {
-				t.Errorf("got %q, %v; want %q", short(string(rest)), err, short(want))
+				t.Errorf("got %q, %v; want %q", brief(string(rest)), err, brief(want))
 			}
 		})
 	}

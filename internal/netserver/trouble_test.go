@@ -1,8 +1,6 @@
 package netserver
 
 import (
-	"errors"
-	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -92,56 +90,6 @@ func TestMetricsCount(t *testing.T) {
 		}
 		if len(want) > 0 {
 			t.Errorf("not there: %v", want)
-		}
-	})
-}
-
-// fakeTLS is a handshake in which each side says one word.
-func fakeTLS(c net.Conn) (net.Conn, *session.TLS, error) {
-	b := make([]byte, 5)
-	if _, err := c.Read(b); err != nil {
-		return nil, nil, err
-	}
-	if string(b) != "hello" {
-		return nil, nil, errors.New("no hello")
-	}
-	if _, err := c.Write([]byte("hello")); err != nil {
-		return nil, nil, err
-	}
-	return c, &session.TLS{Version: "fake"}, nil
-}
-
-func TestStartTLSDropsPlaintextBehindTheCommand(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{}, Listener{StartTLS: fakeTLS})
-		defer w.stop()
-		c := w.dial()
-		c.send("tls\r\necho injected\r\nech")
-		c.expect("hi\r\ngo ahead\r\n")
-		c.send("hello")
-		c.expect("hello")
-		if tls := w.rec.lastConn().TLS; tls == nil || tls.Version != "fake" {
-			t.Errorf("session sees TLS %+v", tls)
-		}
-		if n := w.rec.count("tls"); n != 1 {
-			t.Errorf("TLSReady came %d times, want once", n)
-		}
-		c.send("echo a\r\n")
-		c.expect("a\r\n")
-	})
-}
-
-func TestFailedHandshakeClosesWithoutAWord(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{}, Listener{StartTLS: fakeTLS})
-		defer w.stop()
-		c := w.dial()
-		c.send("tls\r\n")
-		c.expect("hi\r\ngo ahead\r\n")
-		c.send("HELLO")
-		c.expectEnd("")
-		if !strings.Contains(w.log.String(), `why="no hello"`) {
-			t.Errorf("log: %s", w.log)
 		}
 	})
 }

@@ -33,7 +33,7 @@ func slack(wait time.Duration) time.Duration { return wait / 16 }
 func (c *conn) beginRead(p phase, since, until time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p != inSetup && (c.isShed || p == inLine && c.shutdownDue()) {
+	if c.isShed || p != inContent && c.shutdownDue() {
 		return errInterrupted
 	}
 	most := slack(until.Sub(since))
@@ -95,9 +95,12 @@ func (c *conn) interrupt() {
 // disturb ends a wait, if it may be ended. It needs c.mu.
 func (c *conn) disturb() {
 	switch c.phase {
-	case inLine, inSetup:
+	case inLine:
 		c.readUntil = time.Time{}
 		_ = c.raw.SetReadDeadline(aLongTimeAgo)
+	case inSetup:
+		c.readUntil, c.writeUntil = time.Time{}, time.Time{}
+		_ = c.raw.SetDeadline(aLongTimeAgo)
 	case inContent:
 		if c.isShed {
 			c.readUntil = time.Time{}
