@@ -39,14 +39,12 @@ func (d *Directory) AddAccount(ctx context.Context, n NewAccount) (store.Account
 	if err := d.mayAdd(ctx, a); err != nil { // before the cost of a hash
 		return store.Account{}, fault.Wrap(op, err)
 	}
-	hash, err := d.hashed(ctx, netip.Addr{}, s.password)
+	account := store.Account{Address: a.Key(), Quota: n.Quota, Created: d.o.Now()}
+	made, err := d.credentials(ctx, netip.Addr{}, account, s)
 	if err != nil {
 		return store.Account{}, fault.Wrap(op, err)
 	}
-	account := store.Account{Address: a.Key(), Quota: n.Quota, Created: d.o.Now()}
-	if err := d.setSecret(&account, s, hash); err != nil {
-		return store.Account{}, fault.Wrap(op, err)
-	}
+	made.replace(&account)
 	d.changing.Lock()
 	defer d.changing.Unlock()
 	ids, err := d.st.Change(ctx, store.PutAccount{New: true, Account: account})
@@ -102,11 +100,18 @@ func (d *Directory) SetPassword(ctx context.Context, address, password string) e
 	if err != nil {
 		return fault.New(fault.Invalid, op, err)
 	}
-	hash, err := d.hashed(ctx, netip.Addr{}, s.password)
+	before, err := d.account(ctx, address)
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
-	return d.update(ctx, op, address, func(a *store.Account) error { return d.setSecret(a, s, hash) })
+	made, err := d.credentials(ctx, netip.Addr{}, before, s)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	return d.update(ctx, op, address, func(a *store.Account) error {
+		made.replace(a)
+		return nil
+	})
 }
 
 // SetQuota changes how many octets an account may hold; zero: no limit.

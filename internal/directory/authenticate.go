@@ -176,29 +176,35 @@ func (d *Directory) renew(ctx context.Context, account *store.Account, r renewal
 	if !r.hash && !r.keys {
 		return
 	}
-	renewed := *account
-	var err error
-	if r.hash {
-		renewed.Password, err = d.hashed(ctx, r.from, r.password)
-	}
+	made, err := d.renewed(ctx, *account, r)
 	if err == nil {
-		err = d.edit(ctx, account.ID, func(now *store.Account) (err error) {
+		err = d.edit(ctx, account.ID, func(now *store.Account) error {
 			if now.Password != account.Password || now.SCRAM != account.SCRAM {
 				return errPasswordChanged
 			}
-			if r.keys {
-				renewed.SCRAM, err = d.ownKeys(*now, r.password)
-			}
-			now.Password, now.SCRAM = renewed.Password, renewed.SCRAM
-			return err
+			made.replace(now)
+			return nil
 		})
 	}
 	if err != nil {
 		d.o.Logger.Warn("the password was not hashed anew", "account", account.Address, "error", err)
 		return
 	}
-	account.Password, account.SCRAM = renewed.Password, renewed.SCRAM
+	made.replace(account)
 	d.o.Logger.Info("the password was hashed anew", "account", account.Address)
+}
+
+// renewed returns an account's credentials, new where they are to be.
+func (d *Directory) renewed(ctx context.Context, a store.Account, r renewal) (credentials, error) {
+	made := credentials{hash: a.Password, scram: a.SCRAM}
+	var err error
+	if r.hash {
+		err = d.hash(ctx, r.from, func() { made.hash = newArgon2(d.o.Argon2, r.password).String() })
+	}
+	if err == nil && r.keys {
+		made.scram, err = d.ownKeys(a, r.password)
+	}
+	return made, err
 }
 
 // edit changes an account's record in the order of this process.
@@ -219,5 +225,8 @@ func (d *Directory) put(ctx context.Context, account store.Account, f func(*stor
 		return err
 	}
 	_, err := d.st.Change(ctx, store.PutAccount{Account: account, IfVersion: account.Version})
+	if fault.Is(err, fault.Denied) {
+		return fault.New(fault.Transient, "change the account, which another has changed", err)
+	}
 	return err
 }

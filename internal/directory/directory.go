@@ -57,8 +57,8 @@ type Options struct {
 	// KeyFile is the path of the file with the key that recoverable secrets are
 	// sealed under. It is made when the first is set. Empty: there can be none.
 	KeyFile string
-	Logger    *slog.Logger     // nil: no log
-	Now       func() time.Time // nil: time.Now
+	Logger  *slog.Logger     // nil: no log
+	Now     func() time.Time // nil: time.Now
 }
 
 func (o Options) withDefaults() Options {

@@ -126,4 +126,3 @@ func unlessNotFound(err error) error {
 	}
 	return err
 }
-

@@ -16,11 +16,11 @@ import (
 // pending is a change that waits for its batch to be full: a domain to make, or
 // what a row says of an account.
 type pending struct {
-	domain   string // the rest is unset
-	row      row
-	address  string         // key of the account
-	id       mail.AccountID // zero: it is to be made
-	hash     string         // of the row's password, if it has one
+	domain  string // the rest is unset
+	row     row
+	address string         // key of the account
+	id      mail.AccountID // zero: it is to be made
+	made    credentials    // of the row's secret
 }
 
 // wait puts an account's change into the batch.
@@ -89,9 +89,7 @@ func (im *importer) change(ctx context.Context, p pending) (store.Change, error)
 		}
 	}
 	if p.row.secret != (secret{}) {
-		if err := im.d.setSecret(&account, p.row.secret, p.hash); err != nil {
-			return nil, err
-		}
+		p.made.replace(&account)
 	}
 	if p.row.hasQuota {
 		account.Quota = p.row.quota
@@ -112,19 +110,28 @@ func (im *importer) count() {
 	}
 }
 
-// hash makes verifiers of the batch's plain passwords, several at one time.
+// hash makes the credentials of the batch, several at one time.
 func (im *importer) hash(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(im.d.o.HashAtOnce)
 	for i := range im.batch {
 		p := &im.batch[i]
-		if p.row.secret.password == "" {
-			continue
-		}
-		g.Go(func() (err error) {
-			p.hash, err = im.d.hashed(ctx, netip.Addr{}, p.row.secret.password)
-			return err
-		})
+		g.Go(func() error { return im.credentials(ctx, p) })
 	}
 	return g.Wait()
+}
+
+// credentials makes those of one change.
+func (im *importer) credentials(ctx context.Context, p *pending) error {
+	var account store.Account
+	if p.id != 0 && p.row.secret.password != "" {
+		var err error
+		account, err = im.d.st.Account(ctx, p.id)
+		if err != nil && !fault.Is(err, fault.NotFound) { // that it has gone is found later
+			return err
+		}
+	}
+	var err error
+	p.made, err = im.d.credentials(ctx, netip.Addr{}, account, p.row.secret)
+	return err
 }

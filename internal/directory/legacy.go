@@ -27,7 +27,7 @@ func (d *Directory) Secret(ctx context.Context, name string) (secret []byte, acc
 	if err != nil {
 		return nil, store.Account{}, false, err
 	}
-	if account.Disabled || account.LegacySecret == nil {
+	if account.Disabled || len(account.LegacySecret) == 0 {
 		return nil, store.Account{}, false, nil
 	}
 	secret, err = d.open(account)
@@ -71,7 +71,7 @@ func (d *Directory) SetLegacySecret(ctx context.Context, address, secret string)
 // is no such account, or it has none. It needs no key.
 func (d *Directory) RemoveLegacySecret(ctx context.Context, address string) error {
 	return d.update(ctx, "remove legacy secret of "+clip(address), address, func(a *store.Account) error {
-		if a.LegacySecret == nil {
+		if len(a.LegacySecret) == 0 {
 			return fault.Newf(fault.NotFound, "find", "the account has no legacy secret")
 		}
 		a.LegacySecret = nil
@@ -93,7 +93,7 @@ func (d *Directory) sealingKey(ctx context.Context) (*masterKey, error) {
 		if err != nil {
 			return nil, err
 		}
-		if account.LegacySecret != nil {
+		if len(account.LegacySecret) > 0 {
 			return nil, fault.Newf(fault.Invalid, "seal",
 				"the key file %s has gone, and %s has a legacy secret that was sealed under it: bring the file back, or remove such secrets first",
 				d.keys.path, account.Address)

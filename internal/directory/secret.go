@@ -95,24 +95,33 @@ func looksHashed(s string) bool {
 	})
 }
 
-// setSecret makes a secret an account's own. Keys for SCRAM of a former password
-// are dropped; app passwords stay as they are. Hash is that of the secret's
-// password, if it is one.
-func (d *Directory) setSecret(a *store.Account, s secret, hash string) (err error) {
-	a.Password, a.SCRAM = s.hash, s.scram
-	if s.password != "" {
-		a.Password = hash
-		a.SCRAM, err = d.ownKeys(*a, s.password)
+// credentials are what is kept of a secret.
+type credentials struct{ hash, scram string }
+
+// credentials makes what is kept of a secret as the account's own. It takes the
+// time of a hash and of keys for SCRAM, if the secret is a password.
+func (d *Directory) credentials(ctx context.Context, from netip.Addr, a store.Account, s secret) (credentials, error) {
+	c := credentials{hash: s.hash, scram: s.scram}
+	if s.password == "" {
+		return c, nil
 	}
-	return err
+	err := d.hash(ctx, from, func() { c.hash = newArgon2(d.o.Argon2, s.password).String() })
+	if err == nil {
+		c.scram, err = d.ownKeys(a, s.password)
+	}
+	return c, err
 }
 
-// hashed returns the verifier of a password, which is prepared; "" for none.
-func (d *Directory) hashed(ctx context.Context, from netip.Addr, password string) (string, error) {
-	if password == "" {
-		return "", nil
+// replace makes the credentials those of an account, instead of what it had. Keys
+// that don't have the salt of its app passwords, which it has got meanwhile, are
+// left out; the next login makes others.
+func (c credentials) replace(a *store.Account) {
+	a.Password, a.SCRAM = c.hash, c.scram
+	k, err := parseSCRAM(c.scram)
+	if err != nil || c.hash == "" {
+		return
 	}
-	var made string
-	err := d.hash(ctx, from, func() { made = newArgon2(d.o.Argon2, password).String() })
-	return made, err
+	if shared, ok := saltOfApps(*a); ok && shared != k.scramSalt {
+		a.SCRAM = ""
+	}
 }
