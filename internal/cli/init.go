@@ -40,7 +40,8 @@ func initialConfig(hostname, data string) *config.Config {
 	}
 	cfg.Listeners = []config.Listener{
 		{Name: "smtp", Protocol: config.ProtocolSMTP, Role: config.RoleMX, Address: loopback(2525), Teach: true},
-		{Name: "pop3", Protocol: config.ProtocolPOP3, Address: loopback(1110), Teach: true},
+		{Name: "submission", Protocol: config.ProtocolSMTP, Role: config.RoleSubmission, Address: loopback(2587), Teach: true, AllowPlaintextAuth: true},
+		{Name: "pop3", Protocol: config.ProtocolPOP3, Address: loopback(1110), Teach: true, AllowPlaintextAuth: true},
 	}
 	return cfg
 }
