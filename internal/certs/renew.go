@@ -1,0 +1,116 @@
+package certs
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"postrider/internal/fault"
+)
+
+// Renew renews the certificates that have a name, or all for the name "": files
+// are read again, an authority is asked for a new certificate now, a self-signed
+// one is made anew. It returns them as they are afterwards. What failed stays as
+// it was, and the error says what; NotFound: no certificate has the name.
+func (m *Manager) Renew(ctx context.Context, name string) ([]Info, error) {
+	name = strings.ToLower(name)
+	var errs []error
+	found, err := m.renewHere(ctx, name)
+	errs = append(errs, err)
+	if m.acme != nil {
+		for _, n := range m.acme.names {
+			if name == "" || name == n {
+				found = true
+				errs = append(errs, m.acme.renew(ctx, n))
+			}
+		}
+	}
+	if !found {
+		return nil, fault.Newf(fault.NotFound, "renew "+name, "there is no certificate of that name")
+	}
+	all := slices.DeleteFunc(m.List(), func(i Info) bool { return name != "" && !slices.Contains(i.Names, name) })
+	return all, errors.Join(errs...)
+}
+
+// renewHere renews what needs no authority, and reports whether there was any.
+func (m *Manager) renewHere(ctx context.Context, name string) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var errs []error
+	found := false
+	for _, f := range m.files {
+		if name == "" || slices.Contains(f.current.names(), name) {
+			found = true
+			errs = append(errs, m.reload(f))
+		}
+	}
+	m.rebuildFiles()
+	e := m.selfSigned
+	if e != nil && m.table.Load().has(e) && (name == "" || slices.Contains(e.names(), name)) {
+		found = true
+		err := m.keepSelfSigned(ctx, true)
+		if err == nil {
+			err = m.rebuild(ctx)
+		}
+		errs = append(errs, err)
+	}
+	return found, errors.Join(errs...)
+}
+
+// loadObtained takes what is kept of a name's certificate. The caller holds mu
+// and rebuilds the table.
+func (m *Manager) loadObtained(ctx context.Context, name string) {
+	e, err := m.acme.stored(ctx, name)
+	if err != nil {
+		m.failed[name] = err.Error()
+		m.log.Error("the certificate that was obtained can't be used; \"postrider cert renew\" obtains another", "name", name, "err", err)
+		return
+	}
+	if e != nil {
+		m.obtained[name] = e
+	}
+}
+
+// announce warns when a name has no certificate yet.
+func (m *Manager) announce(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.obtained[name] != nil {
+		return
+	}
+	serves := "none: TLS handshakes fail"
+	if t := m.table.Load(); len(t.all) > 0 {
+		serves = string(t.all[0].source)
+	}
+	m.log.Warn("no certificate has been obtained for a name yet; until then another serves",
+		"name", name, "authority", m.o.ACME.Directory, "serves", serves)
+}
+
+// nowObtained takes a certificate that has just been obtained.
+func (m *Manager) nowObtained(ctx context.Context, name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.failed, name)
+	m.loadObtained(ctx, name)
+	e := m.obtained[name]
+	if e == nil {
+		return
+	}
+	m.metrics.renewed(SourceACME, nil)
+	m.log.Info("certificate obtained", "name", name, "not_after", e.cert.Leaf.NotAfter, "sha256", Fingerprint(e.cert.Leaf.Raw))
+	if err := m.rebuild(ctx); err != nil {
+		m.log.Error("certificates could not be put in place", "err", err)
+	}
+}
+
+// notObtained remembers why a name has no new certificate.
+func (m *Manager) notObtained(name string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failed[name] = cut(err.Error())
+	m.metrics.renewed(SourceACME, err)
+	m.log.Error("no certificate could be obtained; it will be tried again: see that the name leads here, and that the authority's "+
+		"requests to port 80 (HTTP-01) or 443 (TLS-ALPN-01) reach the addresses set for them",
+		"name", name, "authority", m.o.ACME.Directory, "err", m.failed[name])
+}

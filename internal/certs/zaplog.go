@@ -1,0 +1,86 @@
+package certs
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+
+	"go.uber.org/zap/zapcore"
+)
+
+// maxLogValue is the longest value taken from the ACME library's log, in octets:
+// it may have come from the authority.
+const maxLogValue = 1000
+
+// logFields are the fields of the ACME library's log that are passed on. Others
+// may be requests, keys or tokens.
+var logFields = map[string]bool{
+	"identifier": true, "identifiers": true, "subject": true, "subjects": true,
+	"issuer": true, "ca": true, "challenge": true, "challenge_type": true,
+	"error": true, "attempt": true, "retrying_in": true, "elapsed": true,
+	"remaining": true, "expiration": true, "remote": true, "status": true,
+}
+
+// zapToSlog is the ACME library's log as lines of ours, a level lower than it
+// gives them: what matters is logged by the package itself.
+type zapToSlog struct {
+	log   *slog.Logger
+	muted *atomic.Bool
+}
+
+var zapLevels = map[zapcore.Level]slog.Level{
+	zapcore.InfoLevel: slog.LevelDebug, zapcore.WarnLevel: slog.LevelInfo, zapcore.ErrorLevel: slog.LevelWarn,
+	zapcore.DPanicLevel: slog.LevelError, zapcore.PanicLevel: slog.LevelError, zapcore.FatalLevel: slog.LevelError,
+}
+
+// Enabled implements zapcore.LevelEnabler.
+func (z zapToSlog) Enabled(l zapcore.Level) bool {
+	level, ok := zapLevels[l]
+	return ok && !z.muted.Load() && z.log.Enabled(context.Background(), level)
+}
+
+// With implements zapcore.Core.
+func (z zapToSlog) With(fields []zapcore.Field) zapcore.Core {
+	return zapToSlog{log: z.log.With(attrs(fields)...), muted: z.muted}
+}
+
+// Check implements zapcore.Core.
+func (z zapToSlog) Check(e zapcore.Entry, c *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if z.Enabled(e.Level) {
+		return c.AddCore(e, z)
+	}
+	return c
+}
+
+// Write implements zapcore.Core.
+func (z zapToSlog) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	z.log.Log(context.Background(), zapLevels[e.Level], "acme: "+cut(e.Message), attrs(fields)...)
+	return nil
+}
+
+// Sync implements zapcore.Core.
+func (zapToSlog) Sync() error { return nil }
+
+func attrs(fields []zapcore.Field) []any {
+	var all []any
+	for _, f := range fields {
+		if !logFields[f.Key] {
+			continue
+		}
+		m := zapcore.NewMapObjectEncoder()
+		f.AddTo(m)
+		v := m.Fields[f.Key]
+		if s, ok := v.(string); ok {
+			v = cut(s)
+		}
+		all = append(all, f.Key, v)
+	}
+	return all
+}
+
+func cut(s string) string {
+	if len(s) > maxLogValue {
+		return s[:maxLogValue] + "…"
+	}
+	return s
+}
