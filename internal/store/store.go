@@ -315,6 +315,7 @@ type CheckResult struct {
 	Mailboxes int64 `json:"mailboxes"`
 	Messages  int64 `json:"messages"`
 	Octets    int64 `json:"octets"`
+	Held      int64 `json:"held"` // messages that are held, in no mailbox
 	Findings  int64 `json:"findings"`
 }
 

@@ -102,6 +102,8 @@ func (c *check) strays() error {
 		func() error { return c.each(tableIn, c.strayIn) },
 		func() error { return c.each(tableFile, c.strayFile) },
 		func() error { return c.each(tableAccept, c.accepted) },
+		func() error { return c.each(tableDue, c.strayDue) },
+		func() error { return c.each(tableRecord, c.record) },
 		func() error { return c.each(tableMeta, c.meta) },
 		c.unknown,
 	} {

@@ -26,12 +26,14 @@ type check struct {
 	swept    map[mail.AccountID]bool
 	known    map[mail.AccountID]bool // true: there; false: reported as lost
 	segments map[uint64]int64        // live octets
+	held     map[uint64]heldRow      // held messages by their content
 	drops    []badRow                // with repair
 	dropped  map[string]bool         // keys of bad rows that were reported
 }
 
-// Check implements store.Keeper. Its memory grows with the number of findings,
-// and with repair by some 50 octets a message while it counts anew.
+// Check implements store.Keeper. Its memory grows with the number of findings and
+// of held messages, and with repair by some 50 octets a message while it counts
+// anew.
 func (s *Store) Check(ctx context.Context, repair bool, report func(store.Finding)) (store.CheckResult, error) {
 	const op = "check"
 	if err := s.enter(ctx, op); err != nil {
@@ -48,11 +50,11 @@ func (s *Store) Check(ctx context.Context, repair bool, report func(store.Findin
 	defer s.pins.release(&p)
 	c := &check{
 		s: s, ctx: ctx, repair: repair, report: report, index: s.db.NewSnapshot(),
-		bad: make(map[uint64]badContent), swept: make(map[mail.AccountID]bool), known: make(map[mail.AccountID]bool), segments: make(map[uint64]int64),
+		bad: make(map[uint64]badContent), swept: make(map[mail.AccountID]bool), known: make(map[mail.AccountID]bool), segments: make(map[uint64]int64), held: make(map[uint64]heldRow),
 		dropped: make(map[string]bool),
 	}
 	defer c.index.Close()
-	steps := []func() error{c.directory, c.contents, c.messages, c.references, c.space, c.strays, c.setRight}
+	steps := []func() error{c.directory, c.contents, c.messages, c.heldMessages, c.references, c.space, c.strays, c.setRight}
 	for _, step := range steps {
 		err := step()
 		if pebble.IsCorruptionError(err) {

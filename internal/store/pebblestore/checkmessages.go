@@ -178,7 +178,7 @@ func (c *check) emptyMailboxes() error {
 // messages.
 const maxCounted = 1 << 20
 
-// references counts the messages that have a content.
+// references counts the messages that have a content, held ones among them.
 func (c *check) references() error {
 	for first := []byte{tableBlob}; first != nil; {
 		refs := make(map[uint64]uint64)
@@ -194,11 +194,19 @@ func (c *check) references() error {
 				if _, ok := refs[msg.blob]; ok {
 					refs[msg.blob]--
 				}
+				if _, ok := c.held[msg.blob]; ok {
+					c.delivered(msg.blob)
+				}
 			}
 			return nil
 		})
 		if err != nil {
 			return err
+		}
+		for blob := range c.held {
+			if _, ok := refs[blob]; ok {
+				refs[blob]--
+			}
 		}
 		for id, n := range refs {
 			if n != 0 {

@@ -153,6 +153,12 @@ func (b *rebuilder) doubt(db *pebble.DB) error {
 			msg, err := decodeMessage(v)
 			return err == nil && has(k.blob(msg.blob)) && has(k2.mailbox(m))
 		}},
+		{tableHeld, func(key, v []byte) bool {
+			id, _ := keyHeld(key)
+			h, err := decodeHeld(id, v)
+			return err == nil && has(k.blob(h.blob)) && has(k2.due(h.due, id))
+		}},
+		{tableDue, func(key, _ []byte) bool { id, _ := keyHeld(key); return has(k.held(id)) }},
 	}
 	for _, row := range rows {
 		err := each(db, []byte{row.table}, func(key, v []byte) (bool, error) {
@@ -166,7 +172,37 @@ func (b *rebuilder) doubt(db *pebble.DB) error {
 			return err
 		}
 	}
-	return nil
+	return b.doubtHeld(db)
+}
+
+// doubtHeld removes those held messages that came back from the log and are in a
+// mailbox: they were released.
+func (b *rebuilder) doubtHeld(db *pebble.DB) error {
+	back := make(map[uint64]held) // by content
+	err := each(db, []byte{tableHeld}, func(key, v []byte) (bool, error) {
+		id, _ := keyHeld(key)
+		if h, err := decodeHeld(id, v); err == nil && b.inGap(key) && !b.found(key) {
+			back[h.blob] = h
+		}
+		return true, nil
+	})
+	if err != nil || len(back) == 0 {
+		return err
+	}
+	return each(db, []byte{tableMessage}, func(_, v []byte) (bool, error) {
+		msg, err := decodeMessage(v)
+		if err != nil {
+			return true, nil
+		}
+		h, ok := back[msg.blob]
+		if !ok {
+			return true, nil
+		}
+		delete(back, msg.blob)
+		b.doubted++
+		var k, k2 keyBuf
+		return true, errors.Join(db.Delete(k.held(h.id), pebble.NoSync), db.Delete(k2.due(h.due, h.id), pebble.NoSync))
+	})
 }
 
 // found reports whether a key was in a table.

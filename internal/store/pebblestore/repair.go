@@ -98,7 +98,7 @@ func (o *recount) prepare(t *tx) error {
 		return err
 	}
 	t.c.cache = newCache()
-	for _, step := range []func() error{o.messages, o.accounts, o.strays, o.contents, o.number} {
+	for _, step := range []func() error{o.messages, o.held, o.accounts, o.strays, o.contents, o.number} {
 		if err := step(); err != nil {
 			return fault.Wrap("count anew", err)
 		}

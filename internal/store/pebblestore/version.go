@@ -15,8 +15,10 @@ import (
 	"postrider/internal/fault"
 )
 
-// Format is the version of what is on disk, as docs/STORE.md describes it.
-const Format = 1
+// Format is the version of what is on disk, as docs/STORE.md describes it. A store
+// of an older one is read as it is, and from then on it is of this one: an older
+// program would free the content of held messages.
+const Format = 2
 
 // versionFile tells a person, and the program, what the folder is.
 const versionFile = "VERSION"

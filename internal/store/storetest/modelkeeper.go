@@ -24,7 +24,7 @@ func (m *Model) Check(ctx context.Context, _ bool, report func(store.Finding)) (
 	if err := m.begin(ctx, "check"); err != nil {
 		return store.CheckResult{}, err
 	}
-	var r store.CheckResult
+	r := store.CheckResult{Held: int64(len(m.held))}
 	for _, a := range m.accounts {
 		r.Accounts++
 		var messages, octets int64
