@@ -1,6 +1,28 @@
 package login
 
-import "time"
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// MaxLog is how many logins the log remembers.
+const MaxLog = 10_000
+
+// Result is how a login ended; it is a label of the metrics.
+type Result = string
+
+// The results.
+const (
+	OK        Result = "ok"
+	Refused   Result = "denied"     // the name was not proven
+	LockedOut Result = "locked out" // nothing was looked at, since too many have failed
+	Crowded   Result = "busy"       // nothing was looked at, since too many are under way
+	Failed    Result = "error"      // it could not be told
+	// Malformed and Aborted are no logins, and are in no log but the debug log.
+	Malformed Result = "malformed"
+	Aborted   Result = "aborted"
+)
 
 // Entry is a login in the log of logins.
 type Entry struct {
@@ -16,7 +38,7 @@ type Entry struct {
 	Account     string `json:"account,omitempty"`
 	Mechanism   string `json:"mechanism"`
 	AppPassword string `json:"app_password,omitempty"`
-	Result      string `json:"result"`
+	Result      Result `json:"result"`
 	// Reason says in words why a login failed.
 	Reason string `json:"reason,omitempty"`
 	// Delay is how long the answer was held back, in nanoseconds.
@@ -34,14 +56,54 @@ type LogFilter struct {
 	Limit int `json:"limit,omitempty"`
 }
 
-// Lock is a lock-out.
-type Lock struct {
-	// Address is an IP address, or a network for IPv6.
-	Address string `json:"address"`
-	// Account is the name for which the address is locked out; empty: for all.
-	Account string    `json:"account,omitempty"`
-	Since   time.Time `json:"since"`
-	Until   time.Time `json:"until"`
-	// Refused is how many logins have been refused for it.
-	Refused int64 `json:"refused"`
+// audit is the log of logins, in memory. The zero value is empty.
+type audit struct {
+	mu   sync.Mutex
+	ring []record
+	next int // where the next one goes when the ring is full
+}
+
+// record is an entry with what filters look at.
+type record struct {
+	Entry
+	address netip.Addr
+	account string // see accountKey
+}
+
+func (a *audit) add(r record) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.ring) < MaxLog {
+		a.ring = append(a.ring, r)
+		return
+	}
+	a.ring[a.next] = r
+	a.next = (a.next + 1) % MaxLog
+}
+
+// Log returns the logins that are remembered and fit the filter, the newest last.
+// Nothing fits a filter whose Address is none.
+func (s *Service) Log(f LogFilter) []Entry {
+	network, err := parseNetwork(f.Address)
+	if f.Address != "" && err != nil {
+		return nil
+	}
+	a, account := &s.audit, accountKey(f.Account)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var found []Entry
+	for i := range a.ring {
+		r := &a.ring[(a.next+i)%len(a.ring)]
+		switch {
+		case f.FailedOnly && r.Result == OK:
+		case account != "" && r.account != account:
+		case f.Address != "" && !network.Contains(r.address):
+		default:
+			found = append(found, r.Entry)
+		}
+	}
+	if f.Limit > 0 && len(found) > f.Limit {
+		found = found[len(found)-f.Limit:]
+	}
+	return found
 }

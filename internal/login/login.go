@@ -28,6 +28,8 @@ package login
 import (
 	"context"
 	"log/slog"
+	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,6 +37,7 @@ import (
 	"postrider/internal/directory"
 	"postrider/internal/mail"
 	"postrider/internal/sasl"
+	"postrider/internal/session"
 	"postrider/internal/store"
 )
 
@@ -78,10 +81,32 @@ type Options struct {
 
 // Service decides logins. It may be used from several goroutines.
 type Service struct {
-	o Options
+	o         Options
+	guard     *guard
+	audit     audit
+	visits    visits
+	exchanges exchanges
+	metrics   *metrics
+	held      atomic.Int64 // answers that are held back now
 }
 
 var _ sasl.Authenticator = (*Service)(nil)
 
 // New returns a Service.
-func New(o Options) *Service { return &Service{o: o} }
+func New(o Options) *Service {
+	o.Policy = o.Policy.withDefaults()
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Service{
+		o:         o,
+		guard:     newGuard(o.Policy, o.Now),
+		visits:    visits{table: newTable[netip.Addr, visit](o.Policy.MaxTracked)},
+		exchanges: exchanges{open: map[*session.Conn]*exchange{}},
+	}
+	s.metrics = newMetrics(s)
+	return s
+}

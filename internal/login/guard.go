@@ -1,0 +1,257 @@
+package login
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/text/secure/precis"
+
+	"postrider/internal/fault"
+	"postrider/internal/mail"
+)
+
+// knownFor is for how long an account that has logged in from an address is
+// spared the lock-out of that address.
+const knownFor = 7 * 24 * time.Hour
+
+// guard remembers who has failed, and how often.
+type guard struct {
+	p   Policy
+	now func() time.Time
+
+	mu        sync.Mutex
+	addresses *table[netip.Prefix, gate]
+	pairs     *table[pair, gate]
+	accounts  *table[string, count]
+	// known is when an account has last logged in from an address. It is apart from
+	// pairs, so that a flood of failures pushes none out of it.
+	known *table[pair, time.Time]
+}
+
+// pair is an address and an account's name.
+type pair struct {
+	address netip.Prefix // see addressKey
+	account string       // see accountKey
+}
+
+func newGuard(p Policy, now func() time.Time) *guard {
+	return &guard{
+		p: p, now: now,
+		addresses: newTable[netip.Prefix, gate](p.MaxTracked),
+		pairs:     newTable[pair, gate](p.MaxTracked),
+		accounts:  newTable[string, count](p.MaxTracked),
+		known:     newTable[pair, time.Time](p.MaxTracked),
+	}
+}
+
+// addressKey is what counts as one address: of IPv6 a /64, which is the least that
+// anybody gets.
+func addressKey(a netip.Addr) netip.Prefix {
+	a = plainAddr(a)
+	bits := a.BitLen()
+	if a.Is6() {
+		bits = 64
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{} // the zero Addr: a connection without one
+	}
+	return p
+}
+
+// plainAddr is an address without what makes one address look like several.
+func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
+
+// accountKey is a name as it counts, however it was written. What can't be an
+// account's name is not kept, only its hash.
+func accountKey(name string) string {
+	if name == "" {
+		return ""
+	}
+	a, err := mail.ParseAddress(name)
+	if err != nil {
+		sum := sha256.Sum256([]byte(name))
+		return "\x00" + string(sum[:16])
+	}
+	if !a.ASCII() {
+		if local, err := precis.UsernameCaseMapped.String(a.Local); err == nil { // RFC 8265 §3.3
+			a.Local = local
+		}
+	}
+	return a.Key()
+}
+
+// pass is a login under way.
+type pass struct {
+	g    *guard
+	pair pair
+	// trusted: nothing that happens is held against the address.
+	trusted bool
+	// byAddress and byPair are the gates it has entered; nil: none.
+	byAddress *entry[netip.Prefix, gate]
+	byPair    *entry[pair, gate]
+	ended     bool
+}
+
+// enter lets a login begin: Busy, with a *lockedOut if it is, or Transient when
+// ctx ends. Every pass must be ended. An account of no name has no gate.
+func (g *guard) enter(ctx context.Context, from netip.Addr, account string) (*pass, error) {
+	p := &pass{g: g, pair: pair{addressKey(from), account}, trusted: g.p.trusts(from)}
+	if p.trusted {
+		return p, nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	// First the pair: who waits there must hold no place of the address.
+	if account != "" {
+		p.byPair = g.pairs.touch(p.pair)
+		if err := p.byPair.value.enter(ctx, g, g.p.PairFailures); err != nil {
+			return nil, busy(err)
+		}
+	}
+	if g.knows(p.pair) {
+		return p, nil
+	}
+	p.byAddress = g.addresses.touch(p.pair.address)
+	if err := p.byAddress.value.enter(ctx, g, g.p.AddressFailures); err != nil {
+		p.byAddress = nil
+		p.leave()
+		return nil, busy(err)
+	}
+	return p, nil
+}
+
+// busy gives a *lockedOut its kind.
+func busy(err error) error {
+	if _, ok := err.(*lockedOut); ok {
+		return fault.New(fault.Busy, "log in", err)
+	}
+	return err
+}
+
+// refuses returns what enter would, if the login is locked out. It counts as a
+// login that was refused.
+func (g *guard) refuses(from netip.Addr, account string) error {
+	if g.p.trusts(from) {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	k, now := pair{addressKey(from), account}, g.now()
+	if e := g.pairs.get(k); e != nil && e.value.locked(now) {
+		return busy(e.value.refuse())
+	}
+	if e := g.addresses.get(k.address); e != nil && e.value.locked(now) && !g.knows(k) {
+		return busy(e.value.refuse())
+	}
+	return nil
+}
+
+// knows reports whether the account has lately logged in from the address.
+func (g *guard) knows(p pair) bool {
+	e := g.known.get(p)
+	return e != nil && g.now().Sub(e.value) < knownFor
+}
+
+// setback is what follows from a failure.
+type setback struct {
+	delay time.Duration
+	// locks are the lock-outs that begin with it.
+	locks []Lock
+}
+
+// fail ends a pass: the name was not proven. Shown is the name as the log may
+// show it.
+func (p *pass) fail(shown string) (s setback) {
+	g := p.g
+	if p.trusted {
+		return setback{}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.now()
+	address := g.addresses.touch(p.pair.address)
+	if address.value.fail(now, g.p.AddressFailures, g.p) {
+		s.locks = append(s.locks, lockOf(address.key, "", &address.value))
+	}
+	n := address.value.failures.at(now, g.p.Window)
+	if p.byPair != nil {
+		p.byPair.value.shown = shown
+		if p.byPair.value.fail(now, g.p.PairFailures, g.p) {
+			s.locks = append(s.locks, lockOf(address.key, shown, &p.byPair.value))
+		}
+		account := g.accounts.touch(p.pair.account)
+		account.value.add(now, g.p.Window)
+		n = max(n, account.value.at(now, g.p.Window))
+	}
+	s.delay = delay(n, g.p.MaxDelay)
+	p.leave()
+	return s
+}
+
+// succeed ends a pass: the name is proven. The pair's failures are forgotten, not
+// the address's.
+func (p *pass) succeed() {
+	g := p.g
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p.pair.account != "" && !p.trusted {
+		g.known.touch(p.pair).value = g.now()
+	}
+	if p.byPair != nil {
+		p.byPair.value.failures = count{}
+	}
+	p.leave()
+}
+
+// abandon ends a pass that says nothing about who it was, unless it has ended.
+func (p *pass) abandon() {
+	p.g.mu.Lock()
+	defer p.g.mu.Unlock()
+	p.leave()
+}
+
+// leave gives the places back, and drops what there is no need to remember. A
+// second time it does nothing. The guard's lock is held.
+func (p *pass) leave() {
+	if p.ended {
+		return
+	}
+	p.ended = true
+	g := p.g
+	if e := p.byAddress; e != nil {
+		e.value.leave(g, g.p.AddressFailures)
+	}
+	if e := p.byPair; e != nil {
+		e.value.leave(g, g.p.PairFailures)
+		if e.value.idle(g.now(), g.p.Window) {
+			g.pairs.remove(e)
+		}
+	}
+	if e := p.byAddress; e != nil && e.value.idle(g.now(), g.p.Window) {
+		g.addresses.remove(e)
+	}
+	g.expire()
+}
+
+// expire forgets the oldest records, a few at a time, if their time is over.
+func (g *guard) expire() {
+	now := g.now()
+	for range 2 {
+		if e := g.addresses.oldest(); e != nil && e.value.idle(now, g.p.Window) {
+			g.addresses.remove(e)
+		}
+		if e := g.pairs.oldest(); e != nil && e.value.idle(now, g.p.Window) {
+			g.pairs.remove(e)
+		}
+		if e := g.accounts.oldest(); e != nil && e.value.at(now, g.p.Window) == 0 {
+			g.accounts.remove(e)
+		}
+		if e := g.known.oldest(); e != nil && now.Sub(e.value) >= knownFor {
+			g.known.remove(e)
+		}
+	}
+}
