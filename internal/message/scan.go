@@ -54,8 +54,11 @@ type HeaderScanner struct {
 	header  Header
 	opening Opening
 	state   scanState
-	lines   bool // a line has been seen whole
-	field   bool // a field has been seen that a folded line may continue
+	seen    int64 // octets of the pieces before the one at hand
+	line    int64 // where the line at hand begins
+	length  int64 // of the header, when done
+	lines   bool  // a line has been seen whole
+	field   bool  // a field has been seen that a folded line may continue
 
 	name    [MaxFieldName]byte // of the line at hand, while state is inName
 	nameLen int
@@ -83,6 +86,7 @@ func (s *HeaderScanner) Write(p []byte) (int, error) {
 	for len(p) > 0 && s.state != done {
 		switch s.state {
 		case lineStart:
+			s.line = s.seen + int64(n-len(p))
 			p = s.beginLine(p)
 		case afterCR:
 			p = s.afterCR(p)
@@ -92,21 +96,27 @@ func (s *HeaderScanner) Write(p []byte) (int, error) {
 			p = s.readValue(p)
 		}
 	}
+	s.seen += int64(n)
 	return n, nil
 }
 
 // End says that the content is over. A field without a line ending counts.
 func (s *HeaderScanner) End() {
 	switch s.state {
+	case done:
 	case afterCR, inName:
 		s.text()
 	default:
-		s.finish()
+		s.finish(s.seen)
 	}
 }
 
 // Done reports whether the header is over: Write has nothing to do any more.
 func (s *HeaderScanner) Done() bool { return s.state == done }
+
+// Length returns how many octets the header has, when Done or after End: up to
+// and with the blank line, or up to the line that is none of it.
+func (s *HeaderScanner) Length() int64 { return s.length }
 
 // Opening returns how the message begins. It is decided after at most
 // MaxFieldName+1 octets. After End it is Undecided only for empty content.
@@ -122,7 +132,7 @@ func (s *HeaderScanner) beginLine(p []byte) []byte {
 		s.state = afterCR
 		return p[1:]
 	case c == '\n':
-		s.blankLine()
+		s.blankLine(1)
 		return nil
 	case isBlank(c) && s.field:
 		s.state = inValue // folded (RFC 5322 §2.2.3)
@@ -139,7 +149,7 @@ func (s *HeaderScanner) beginLine(p []byte) []byte {
 // afterCR looks at what follows a CR that began a line.
 func (s *HeaderScanner) afterCR(p []byte) []byte {
 	if p[0] == '\n' {
-		s.blankLine()
+		s.blankLine(2)
 	} else {
 		s.text()
 	}
@@ -240,14 +250,14 @@ func unfold(value []byte) string {
 	return string(bytes.Trim(bytes.ReplaceAll(value, []byte("\r"), nil), " \t"))
 }
 
-func (s *HeaderScanner) finish() {
+func (s *HeaderScanner) finish(length int64) {
 	s.settle()
-	s.state = done
+	s.state, s.length = done, length
 }
 
-// blankLine ends the header as it should.
-func (s *HeaderScanner) blankLine() {
-	s.finish()
+// blankLine ends the header as it should, with a line of so many octets.
+func (s *HeaderScanner) blankLine(octets int64) {
+	s.finish(s.line + octets)
 	if s.opening == Undecided {
 		s.opening = Fields
 	}
@@ -255,7 +265,7 @@ func (s *HeaderScanner) blankLine() {
 
 // text ends the header at a line that is none of it.
 func (s *HeaderScanner) text() {
-	s.finish()
+	s.finish(s.line)
 	if s.opening == Undecided {
 		s.opening = Text
 	}

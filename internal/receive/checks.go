@@ -15,19 +15,39 @@ import (
 // error decides; that is a *verdict for what the peer is to blame for or should
 // know, and a fault for what went wrong here.
 
+type (
+	senderCheck    = func(ctx context.Context, r *Receiver, tx *smtp.Transaction) error
+	recipientCheck = func(ctx context.Context, r *Receiver, a *attempt) error
+)
+
 // senderChecks are made at MAIL. What a client's name, address or reverse-path
 // could be refused for (SPF, block lists) is made here.
-var senderChecks = []func(ctx context.Context, r *Receiver, tx *smtp.Transaction) error{
+var senderChecks = []senderCheck{
 	storeTakesMail,
 }
 
-// recipientChecks are made at each RCPT. A right to relay, for a role or for
-// who has logged in, is asked before leadsToMailboxes says no; greylisting comes
-// last, for recipients that are there.
-var recipientChecks = []func(ctx context.Context, r *Receiver, a *attempt) error{
+// recipientChecks are made at each RCPT. Greylisting comes last, for recipients
+// that are there.
+var recipientChecks = []recipientCheck{
 	leadsToMailboxes,
 	hasFewEnoughCopies,
 	hasRoom,
+}
+
+// submissionSenderChecks are made at MAIL where mail is submitted (RFC 6409).
+var submissionSenderChecks = []senderCheck{
+	isKnown,
+	storeTakesMail,
+	ownsReversePath,
+	maySendMessage,
+}
+
+// submissionRecipientChecks are made at each RCPT where mail is submitted.
+var submissionRecipientChecks = []recipientCheck{
+	leadsToMailboxes,
+	hasFewEnoughCopies,
+	hasRoom,
+	maySendToOneMore,
 }
 
 // attempt is a recipient that is being checked.
@@ -66,6 +86,9 @@ var (
 	verdictRelay = verdict{reason: "relay", reply: smtp.Reply{
 		Code: 550, Enhanced: "7.1", Text: "Relaying denied: mail for that domain is not taken here",
 	}}
+	verdictNoRelay = verdict{reason: "relay", reply: smtp.Reply{
+		Code: 550, Enhanced: "7.1", Text: "That domain is not local, and relaying is not configured",
+	}}
 	verdictUnknown = verdict{reason: "unknown user", reply: smtp.Reply{
 		Code: 550, Enhanced: "1.1", Text: "Unknown user: nobody here has that address",
 	}}
@@ -94,6 +117,8 @@ func storeTakesMail(_ context.Context, r *Receiver, _ *smtp.Transaction) error {
 func leadsToMailboxes(ctx context.Context, r *Receiver, a *attempt) error {
 	targets, err := r.o.Directory.Resolve(ctx, a.rcpt.Address)
 	switch {
+	case fault.Is(err, fault.Denied) && isSubmission(a.tx):
+		return &verdictNoRelay
 	case fault.Is(err, fault.Denied):
 		return &verdictRelay
 	case fault.Is(err, fault.NotFound):

@@ -27,18 +27,33 @@ type content struct {
 	started bool // the Received field has been written
 	// last are the message's last two octets so far; CRLF before the first.
 	last [2]byte
+	// messageID and hold are those of a submission, see acceptance.
+	messageID string
+	hold      time.Time
 }
 
 // Content begins the message of a transaction.
 func (r *Receiver) Content(ctx context.Context, tx *smtp.Transaction) (smtp.Content, error) {
+	if isSubmission(tx) {
+		return r.submit(ctx, tx)
+	}
+	c, err := r.begin(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// begin makes a place for a message.
+func (r *Receiver) begin(ctx context.Context, tx *smtp.Transaction) (content, error) {
 	if len(routeOf(tx).targets) == 0 {
-		return nil, fault.New(fault.Invalid, "begin message", errors.New("no recipient has been accepted"))
+		return content{}, fault.New(fault.Invalid, "begin message", errors.New("no recipient has been accepted"))
 	}
 	c, err := r.o.Store.NewContent(ctx, tx.Envelope.Size)
 	if err != nil {
-		return nil, r.refuse(ctx, stageData, tx, nil, fault.Wrap("begin message", err))
+		return content{}, r.refuse(ctx, stageData, tx, nil, fault.Wrap("begin message", err))
 	}
-	return &content{r: r, tx: tx, store: c, received: r.o.Now(), last: [2]byte{'\r', '\n'}}, nil
+	return content{r: r, tx: tx, store: c, received: r.o.Now(), last: [2]byte{'\r', '\n'}}, nil
 }
 
 // Write takes octets of the message.
@@ -93,7 +108,7 @@ func (r *Receiver) receivedField(tx *smtp.Transaction, now time.Time) message.Re
 		Helo:   client.Helo,
 		Remote: client.Remote.Addr(),
 		By:     client.Hostname,
-		With:   message.With(client.Extended, tx.Envelope.SMTPUTF8, client.TLS != "", client.Account != 0),
+		With:   message.With(client.Extended, tx.Envelope.SMTPUTF8, client.TLS != "", client.Mechanism != ""),
 		TLS:    client.TLS,
 		ID:     tx.Envelope.ID,
 		Time:   now,
@@ -111,45 +126,66 @@ func (r *Receiver) receivedField(tx *smtp.Transaction, now time.Time) message.Re
 // would send again what may be there. If ctx has ended before, nothing is stored.
 func (c *content) Commit(ctx context.Context) error {
 	defer c.Abort()
-	c.scanner.End()
-	err := c.judge()
-	if err == nil {
-		err = fitsSomewhere(routeOf(c.tx), c.store.Size())
-	}
-	if err != nil {
+	if err := c.commit(ctx, nil); err != nil {
 		return c.r.refuse(ctx, stageData, c.tx, nil, err)
 	}
-	if err := c.deliver(ctx); err != nil {
-		return c.r.refuse(ctx, stageData, c.tx, nil, fault.Wrap("store message "+c.tx.Envelope.ID.String(), err))
-	}
 	return nil
+}
+
+// commit judges the message and delivers it. Revise, if not nil, may replace
+// what is stored before.
+func (c *content) commit(ctx context.Context, revise func(context.Context) error) error {
+	c.scanner.End()
+	if err := c.judge(); err != nil {
+		return err
+	}
+	what := "store message " + c.tx.Envelope.ID.String()
+	if err := c.complete(); err != nil {
+		return fault.Wrap(what, err)
+	}
+	if revise != nil {
+		if err := revise(ctx); err != nil {
+			return err
+		}
+	}
+	if err := fitsSomewhere(routeOf(c.tx), c.store.Size()); err != nil {
+		return err
+	}
+	return fault.Wrap(what, c.deliver(ctx))
 }
 
 // Abort forgets the message.
 func (c *content) Abort() { c.store.Discard() }
 
-// deliver is the commit. It is not tried again after a failure: the sender will
-// do so, and until then holds the message.
-func (c *content) deliver(ctx context.Context) error {
+// complete writes what is still missing of the content.
+func (c *content) complete() error {
 	if !c.started {
 		if err := c.start(); err != nil {
 			return err
 		}
 	}
-	if err := c.endLine(); err != nil {
-		return err
-	}
+	return c.endLine()
+}
+
+// deliver is the commit. It is not tried again after a failure: the sender will
+// do so, and until then holds the message.
+func (c *content) deliver(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fault.New(fault.Transient, "wait for the client", err)
 	}
 	octets := c.store.Size()
 	begun := c.r.o.Now()
+	if !c.hold.After(begun) {
+		c.hold = time.Time{} // due meanwhile
+	}
+	copies := deliveries(&c.tx.Envelope, routeOf(c.tx))
 	a, err := c.r.o.Store.Accept(context.WithoutCancel(ctx), store.Accept{
 		ID:         c.tx.Envelope.ID,
 		Content:    c.store,
 		Received:   c.received,
 		Envelope:   c.tx.Envelope,
-		Deliveries: deliveries(&c.tx.Envelope, routeOf(c.tx)),
+		Deliveries: copies,
+		Hold:       c.hold,
 	})
 	if fault.Is(err, fault.NotFound) {
 		// An account went away since RCPT; asked again, it gets an answer of its own.
@@ -161,7 +197,9 @@ func (c *content) deliver(ctx context.Context) error {
 	if a.Repeated { // no ID is used twice here: the store has another message
 		return fault.New(fault.Internal, "accept", errors.New("the message id has been used before"))
 	}
-	c.r.accepted(ctx, c.tx, octets, len(a.Placed), c.r.o.Now().Sub(begun))
+	c.r.accepted(ctx, c.tx, acceptance{
+		octets: octets, copies: len(copies), took: c.r.o.Now().Sub(begun), messageID: c.messageID, hold: c.hold,
+	})
 	return nil
 }
 

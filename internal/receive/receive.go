@@ -153,7 +153,11 @@ func (r *Receiver) Sender(ctx context.Context, tx *smtp.Transaction) error {
 		tx.Envelope.ID = mail.NewID(r.o.Now())
 	}
 	tx.Notes = new(route)
-	for _, check := range senderChecks {
+	checks := senderChecks
+	if isSubmission(tx) {
+		checks = submissionSenderChecks
+	}
+	for _, check := range checks {
 		if err := check(ctx, r, tx); err != nil {
 			return r.refuse(ctx, stageMail, tx, nil, err)
 		}
@@ -164,7 +168,11 @@ func (r *Receiver) Sender(ctx context.Context, tx *smtp.Transaction) error {
 // Recipient decides about one forward-path, and notes where it leads.
 func (r *Receiver) Recipient(ctx context.Context, tx *smtp.Transaction, rcpt mail.Recipient) error {
 	a := &attempt{tx: tx, route: routeOf(tx), rcpt: rcpt}
-	for _, check := range recipientChecks {
+	checks := recipientChecks
+	if isSubmission(tx) {
+		checks = submissionRecipientChecks
+	}
+	for _, check := range checks {
 		if err := check(ctx, r, a); err != nil {
 			return r.refuse(ctx, stageRcpt, tx, &rcpt, err)
 		}

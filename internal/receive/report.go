@@ -57,21 +57,38 @@ func newMetrics(reg prometheus.Registerer) metrics {
 }
 
 // accepted counts and logs a message that is durable.
-func (r *Receiver) accepted(ctx context.Context, tx *smtp.Transaction, octets int64, copies int, took time.Duration) {
-	r.m.messages.Inc()
-	r.m.recipients.Add(float64(len(tx.Envelope.Recipients)))
-	r.m.copies.Add(float64(copies))
-	r.m.octets.Add(float64(octets))
-	r.m.seconds.Observe(took.Seconds())
+func (r *Receiver) accepted(ctx context.Context, tx *smtp.Transaction, a acceptance) {
+	role := roleOf(tx)
+	r.m.messages.WithLabelValues(role).Inc()
+	r.m.recipients.WithLabelValues(role).Add(float64(len(tx.Envelope.Recipients)))
+	r.m.copies.WithLabelValues(role).Add(float64(a.copies))
+	r.m.octets.WithLabelValues(role).Add(float64(a.octets))
+	r.m.seconds.WithLabelValues(role).Observe(a.took.Seconds())
 	if !r.o.Logger.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
-	r.o.Logger.LogAttrs(ctx, slog.LevelInfo, "message accepted", append(about(tx),
+	attrs := append(about(tx),
 		slog.Int("recipients", len(tx.Envelope.Recipients)),
 		slog.Any("to", addresses(tx.Envelope.Recipients)),
-		slog.Int("copies", copies),
-		slog.Int64("octets", octets),
-		slog.Duration("took", took))...)
+		slog.Int("copies", a.copies),
+		slog.Int64("octets", a.octets),
+		slog.Duration("took", a.took))
+	if a.messageID != "" {
+		attrs = append(attrs, slog.String("message_id", clip(a.messageID)))
+	}
+	if !a.hold.IsZero() {
+		attrs = append(attrs, slog.Time("held_until", a.hold))
+	}
+	r.o.Logger.LogAttrs(ctx, slog.LevelInfo, "message accepted", attrs...)
+}
+
+// acceptance is what is told of a message that is durable.
+type acceptance struct {
+	octets    int64
+	copies    int
+	took      time.Duration
+	messageID string    // of a submission: the value of its Message-ID field
+	hold      time.Time // when it will appear, if it is held
 }
 
 // refuse counts and logs a refusal, and returns what the session replies from:
@@ -86,7 +103,7 @@ func (r *Receiver) refuse(ctx context.Context, stage string, tx *smtp.Transactio
 	} else if stage == stageMail {
 		level = slog.LevelInfo
 	}
-	r.m.refused.WithLabelValues(stage, reason).Inc()
+	r.m.refused.WithLabelValues(roleOf(tx), stage, reason).Inc()
 	if !r.o.Logger.Enabled(ctx, level) {
 		return reply
 	}
@@ -115,13 +132,17 @@ var advice = map[fault.Kind]string{
 // about is what every line of the log says about a transaction.
 func about(tx *smtp.Transaction) []slog.Attr {
 	c := tx.Client
-	return append(make([]slog.Attr, 0, 12),
+	attrs := append(make([]slog.Attr, 0, 16),
 		slog.String("conn", c.ConnID),
 		slog.String("message", tx.Envelope.ID.String()),
 		slog.String("listener", c.Listener),
 		slog.String("remote", c.Remote.Addr().String()),
 		slog.String("helo", clip(c.Helo)),
 		slog.String("from", tx.Envelope.From.String()))
+	if c.Account != 0 {
+		attrs = append(attrs, slog.String("account", c.Login))
+	}
+	return attrs
 }
 
 // maxLogged bounds what a peer can make a log line hold: octets of a text, and

@@ -1,0 +1,255 @@
+package receive
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"postrider/internal/directory"
+	"postrider/internal/fault"
+	"postrider/internal/mail"
+	"postrider/internal/message"
+	"postrider/internal/smtp"
+)
+
+// The roles of a listener, as in the configuration. Any other than submission
+// is treated as mx.
+const (
+	roleMX         = "mx"
+	roleSubmission = "submission"
+)
+
+// MaxHeader is how long the header of a submitted message may be, in octets. It
+// is held in memory until it is whole.
+const MaxHeader = 256 << 10
+
+// What a submission is refused for.
+var (
+	verdictUnproven = verdict{reason: "no login", reply: smtp.Reply{
+		Code: 530, Enhanced: "7.0", Text: "Authentication required",
+	}}
+	verdictHeaderSize = verdict{reason: "header too large", reply: smtp.Reply{
+		Code: 552, Enhanced: "3.4", Text: "The header of the message is larger than this server takes",
+	}}
+)
+
+func isSubmission(tx *smtp.Transaction) bool { return tx.Client.Role == roleSubmission }
+
+// roleOf returns the transaction's role, for metrics.
+func roleOf(tx *smtp.Transaction) string {
+	if isSubmission(tx) {
+		return roleSubmission
+	}
+	return roleMX
+}
+
+// isKnown refuses who has not logged in (RFC 6409 §4.3). The session has done so
+// before.
+func isKnown(_ context.Context, _ *Receiver, tx *smtp.Transaction) error {
+	if tx.Client.Account == 0 {
+		return &verdictUnproven
+	}
+	return nil
+}
+
+// ownsReversePath refuses a reverse-path that is not the account's (RFC 6409
+// §6.1). For the null reverse-path the From field decides.
+func ownsReversePath(ctx context.Context, r *Receiver, tx *smtp.Transaction) error {
+	if tx.Envelope.From.IsZero() {
+		return nil
+	}
+	_, err := r.right(ctx, tx, tx.Envelope.From, "The sender's address")
+	return err
+}
+
+// right returns why the transaction's client may send as an address, or the
+// verdict that it may not. What names the address's place, in words.
+func (r *Receiver) right(ctx context.Context, tx *smtp.Transaction, a mail.Address, what string) (directory.Right, error) {
+	right := directory.NoRight
+	if r.o.Rights != nil {
+		var err error
+		if right, err = r.o.Rights.MaySendAs(ctx, tx.Client.Account, a); err != nil {
+			return directory.NoRight, fault.Wrap("look up who may send as "+a.String(), err)
+		}
+	}
+	if right == directory.NoRight {
+		v := verdict{reason: "not the sender's address", reply: smtp.Reply{
+			Code: 550, Enhanced: "7.1",
+			Text: what + " is not yours: send as " + tx.Client.Login + ", or ask the operator for a grant",
+		}}
+		return right, v.with(a.String())
+	}
+	return right, nil
+}
+
+// maySendMessage refuses a message early that could not be taken in the end for
+// the account's rate.
+func maySendMessage(_ context.Context, r *Receiver, tx *smtp.Transaction) error {
+	return r.rates.check(tx.Client.Account, r.o.Now(), amount{messages: 1})
+}
+
+// maySendToOneMore refuses a recipient beyond the account's rate.
+func maySendToOneMore(_ context.Context, r *Receiver, a *attempt) error {
+	n := len(a.tx.Envelope.Recipients) + 1
+	return r.rates.check(a.tx.Client.Account, r.o.Now(), amount{messages: 1, recipients: n})
+}
+
+// submission is a message that is being submitted. Its header is held back until
+// it is whole, is then judged and mended (RFC 6409 §8), and goes on to content;
+// what follows streams through.
+type submission struct {
+	content
+	// ctx is that of the connection; Write has none.
+	ctx      context.Context
+	reserved *reservation
+	header   []byte // what has come of it
+	end      message.HeaderScanner
+	mended   bool
+	lines    message.LineWatcher
+}
+
+// submit begins a submitted message.
+func (r *Receiver) submit(ctx context.Context, tx *smtp.Transaction) (smtp.Content, error) {
+	reserved, err := r.rates.reserve(tx.Client.Account, r.o.Now(), amount{1, len(tx.Envelope.Recipients)})
+	if err != nil {
+		return nil, r.refuse(ctx, stageData, tx, nil, err)
+	}
+	c, err := r.begin(ctx, tx)
+	if err != nil {
+		reserved.release()
+		return nil, err
+	}
+	c.hold = wholeSecond(tx.Envelope.Hold)
+	return &submission{content: c, ctx: ctx, reserved: reserved}, nil
+}
+
+// wholeSecond rounds up: the store keeps seconds, and no message may appear
+// before its time.
+func wholeSecond(t time.Time) time.Time {
+	if whole := t.Truncate(time.Second); whole.Before(t) {
+		return whole.Add(time.Second)
+	}
+	return t
+}
+
+// Write takes octets of the message.
+func (s *submission) Write(p []byte) (int, error) {
+	if s.mended {
+		s.lines.Write(p)
+		return s.content.Write(p)
+	}
+	room := MaxHeader + 1 - len(s.header)
+	s.header = append(s.header, p[:min(room, len(p))]...)
+	s.end.Write(p)
+	switch {
+	case !s.end.Done() && len(p) < room:
+		return len(p), nil
+	case !s.end.Done() || s.end.Length() > MaxHeader:
+		return 0, s.r.refuse(s.ctx, stageData, s.tx, nil, &verdictHeaderSize)
+	}
+	// All that p has of the header is in s.header, and perhaps some of the body.
+	rest := p[min(room, len(p)):]
+	if err := s.mend(s.ctx); err != nil {
+		return 0, err
+	}
+	if _, err := s.Write(rest); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// mend judges the header, and passes on what becomes of it and what has come of
+// the body. The error is what the session replies from.
+func (s *submission) mend(ctx context.Context) error {
+	n := s.end.Length()
+	header, body := s.header[:n], s.header[n:]
+	mended, id, err := s.r.mendHeader(ctx, s.tx, header)
+	if err != nil {
+		return s.r.refuse(ctx, stageData, s.tx, nil, err)
+	}
+	if endsHeader(header) || len(body) > 0 {
+		mended = append(mended, "\r\n"...)
+	}
+	s.messageID, s.header, s.mended = id, nil, true
+	for _, part := range [][]byte{mended, body} {
+		if _, err := s.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endsHeader reports whether a header has its blank line.
+func endsHeader(header []byte) bool {
+	n := len(header)
+	if n < 2 || header[n-1] != '\n' || header[n-2] != '\r' {
+		return n == 1 && header[0] == '\n'
+	}
+	return n == 2 || header[n-3] == '\n'
+}
+
+// Commit stores the message, see content.Commit.
+func (s *submission) Commit(ctx context.Context) error {
+	defer s.Abort()
+	if !s.mended {
+		s.end.End()
+		if s.end.Length() > MaxHeader {
+			return s.r.refuse(ctx, stageData, s.tx, nil, &verdictHeaderSize)
+		}
+		if err := s.mend(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.commit(ctx, s.shorten); err != nil {
+		return s.r.refuse(ctx, stageData, s.tx, nil, err)
+	}
+	s.reserved.keep(s.r.o.Now())
+	if !s.hold.IsZero() {
+		s.r.wakeHolder()
+	}
+	return nil
+}
+
+// Abort forgets the message.
+func (s *submission) Abort() {
+	s.reserved.release()
+	s.content.Abort()
+}
+
+// shorten replaces the stored content by one without over-long lines, if it has
+// any.
+func (s *submission) shorten(ctx context.Context) error {
+	if !s.lines.Long() {
+		return nil
+	}
+	long := s.store
+	size := long.Size()
+	short, err := s.r.o.Store.NewContent(ctx, size+size/4)
+	if err != nil {
+		return err
+	}
+	if err := message.ShortenLines(short, long, size); err != nil {
+		short.Discard()
+		return unshortened(err)
+	}
+	s.store = short
+	long.Discard()
+	return nil
+}
+
+// unshortened returns the verdict on a message whose lines can't be shortened,
+// or the store's error.
+func unshortened(err error) error {
+	var e *message.LineError
+	if !errors.As(err, &e) {
+		return fault.Wrap("shorten lines", err)
+	}
+	reply := smtp.Reply{
+		Code: 554, Enhanced: "6.1",
+		Text: "The message has a line of more than 998 octets that can't be encoded: " + e.Why,
+	}
+	if e.Header {
+		reply.Enhanced = "6.0"
+	}
+	return &verdict{reason: "line too long", reply: reply, detail: e.Why}
+}
