@@ -1,5 +1,5 @@
-// Package access is how mail is handed out: it checks who logs in and opens
-// what is theirs, for every protocol that retrieves.
+// Package access is how mail is handed out: it opens what belongs to whoever has
+// logged in, for every protocol that retrieves.
 package access
 
 import (
@@ -15,16 +15,9 @@ import (
 	"postrider/internal/store"
 )
 
-// Authenticator tells whether a password is right; package directory is one.
-type Authenticator interface {
-	// Authenticate returns the account, or an error of kind Denied.
-	Authenticate(ctx context.Context, login, password string) (store.Account, error)
-}
-
 // Options are what an Access needs.
 type Options struct {
 	Maildrops store.Maildrops
-	Directory Authenticator
 	// Lock is how POP3 opens maildrops.
 	Lock   store.LockMode
 	Logger *slog.Logger
@@ -36,7 +29,6 @@ type Options struct {
 // once.
 type Access struct {
 	o       Options
-	logins  *prometheus.CounterVec
 	fetched *prometheus.CounterVec
 }
 
@@ -46,45 +38,14 @@ var _ pop3.Backend = (*Access)(nil)
 func New(o Options) *Access {
 	a := &Access{
 		o: o,
-		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "postrider_logins_total", Help: "Logins by protocol and result.",
-		}, []string{"protocol", "result"}),
 		fetched: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "postrider_retrieved_total", Help: "Messages and octets handed out, and messages removed, by protocol.",
 		}, []string{"protocol", "what"}),
 	}
 	if o.Registerer != nil {
-		o.Registerer.MustRegister(a.logins, a.fetched)
+		o.Registerer.MustRegister(a.fetched)
 	}
 	return a
-}
-
-// Login checks a name and password and logs a refusal with the name that was
-// tried, never the password.
-func (a *Access) Login(ctx context.Context, c *session.Conn, user, password string) (mail.AccountID, error) {
-	account, err := a.o.Directory.Authenticate(ctx, user, password)
-	if err == nil {
-		a.logins.WithLabelValues(c.Listener.Protocol, "ok").Inc()
-		return account.ID, nil
-	}
-	kind := fault.KindOf(err)
-	a.logins.WithLabelValues(c.Listener.Protocol, kind.String()).Inc()
-	level := slog.LevelInfo
-	if kind != fault.Denied {
-		level = slog.LevelError
-	}
-	a.o.Logger.LogAttrs(ctx, level, "login refused", slog.String("conn", c.ID),
-		slog.String("remote", c.Remote.Addr().String()), slog.String("user", clip(user)), slog.Any("error", err))
-	return 0, err
-}
-
-// clip bounds what a peer can make a log line hold, in octets.
-func clip(s string) string {
-	const most = 128
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
 }
 
 // Open opens the account's maildrop.

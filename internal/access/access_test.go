@@ -19,19 +19,6 @@ import (
 	"postrider/internal/store"
 )
 
-// passwords maps a login to its password; "broken" can't be checked.
-type passwords map[string]string
-
-func (p passwords) Authenticate(_ context.Context, login, password string) (store.Account, error) {
-	if login == "broken" {
-		return store.Account{}, errors.New("disk on fire")
-	}
-	if p[login] != password {
-		return store.Account{}, fault.New(fault.Denied, "login", nil)
-	}
-	return store.Account{ID: 7, Address: login}, nil
-}
-
 // drops refuses to open account 1, which is busy, and account 2, which is damaged.
 type drops struct {
 	store.Maildrops
@@ -54,7 +41,7 @@ func setup(t *testing.T) (a *Access, d *drops, c *session.Conn, log *bytes.Buffe
 	t.Helper()
 	log, d = &bytes.Buffer{}, &drops{}
 	a = New(Options{
-		Maildrops: d, Directory: passwords{"alice": "open sesame"}, Lock: store.Snapshot,
+		Maildrops: d, Lock: store.Snapshot,
 		Logger: slog.New(slog.NewTextHandler(log, nil)), Registerer: prometheus.NewRegistry(),
 	})
 	c = &session.Conn{
@@ -62,41 +49,6 @@ func setup(t *testing.T) (a *Access, d *drops, c *session.Conn, log *bytes.Buffe
 		Listener: &session.Listener{Name: "pop3", Protocol: "pop3"},
 	}
 	return a, d, c, log
-}
-
-func TestLoginReturnsTheAccountAndLogsNoPassword(t *testing.T) {
-	a, _, c, log := setup(t)
-	id, err := a.Login(t.Context(), c, "alice", "open sesame")
-	if err != nil || id != 7 {
-		t.Fatalf("got account %d and %v, want 7", id, err)
-	}
-	if _, err := a.Login(t.Context(), c, "alice", "guess-4711"); !fault.Is(err, fault.Denied) {
-		t.Errorf("wrong password: got %v, want kind denied", err)
-	}
-	if got := log.String(); strings.Contains(got, "guess-4711") || strings.Contains(got, "sesame") || !strings.Contains(got, "user=alice") {
-		t.Errorf("got the log %q, want the name and not the password", got)
-	}
-	if got := testutil.ToFloat64(a.logins.WithLabelValues("pop3", "denied")); got != 1 {
-		t.Errorf("got %v refused logins counted, want 1", got)
-	}
-}
-
-func TestAFailedCheckIsLoggedAsAnError(t *testing.T) {
-	a, _, c, log := setup(t)
-	if _, err := a.Login(t.Context(), c, "broken", "x"); fault.KindOf(err) != fault.Internal {
-		t.Errorf("got %v, want kind internal", err)
-	}
-	if got := log.String(); !strings.Contains(got, "level=ERROR") {
-		t.Errorf("got the log %q, want an error", got)
-	}
-}
-
-func TestALongNameIsClippedInTheLog(t *testing.T) {
-	a, _, c, log := setup(t)
-	a.Login(t.Context(), c, strings.Repeat("x", 1000), "y")
-	if n := strings.Count(log.String(), "x"); n > 200 {
-		t.Errorf("got %d octets of the name in the log", n)
-	}
 }
 
 func TestOpenUsesTheConfiguredLockAndSaysWho(t *testing.T) {

@@ -11,10 +11,6 @@ import (
 // Backend is everything that a POP3 session needs from the rest of the house.
 // It serves many sessions at once.
 type Backend interface {
-	// Login checks a name and password. Denied says that they don't fit, never
-	// which of the two; it takes one time for an unknown user and a wrong
-	// password. Transient: can't be told now.
-	Login(ctx context.Context, c *session.Conn, user, password string) (mail.AccountID, error)
 	// Open opens the account's maildrop in the configured lock mode; Busy when
 	// it is locked.
 	Open(ctx context.Context, c *session.Conn, account mail.AccountID) (store.Maildrop, error)

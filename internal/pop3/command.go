@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"postrider/internal/session"
+	"postrider/internal/wire"
 )
 
 // State is a set of states of a session (RFC 1939 §3). The UPDATE state is
@@ -35,11 +36,14 @@ type Command struct {
 	Help    string // one sentence, without a full stop
 	Example string
 	RFC     string
-	// Capability is the line of the CAPA reply that announces it, empty if none.
+	// Offered says where there is the command, in words; empty: everywhere.
+	Offered string
+	// Capability is the tag in the CAPA reply that announces it, empty if none.
 	Capability string
-	// Refusal, if not empty, is the answer to a command that is known and not
-	// offered.
-	Refusal string
+	// Secret says that its arguments are none of the log's business.
+	Secret bool
+	// MaxLine is the longest line in octets, CRLF included; zero is wire.MaxLine.
+	MaxLine int
 }
 
 // Commands returns the command table.
@@ -56,6 +60,29 @@ type command struct {
 	Command
 	shape shape
 	run   func(s *Session, a arguments) session.Step
+	// refusal returns the answer to the command where it is not offered, empty
+	// where it is; nil: it is offered everywhere.
+	refusal func(s *Session) string
+	// values returns what stands behind the tag in the CAPA reply; nil: nothing.
+	values func(s *Session) []string
+}
+
+// refusalIn returns why the command is not offered in a session as it is now;
+// empty if it is.
+func (c *command) refusalIn(s *Session) string {
+	if c.refusal == nil {
+		return ""
+	}
+	return c.refusal(s)
+}
+
+// maxLine returns how long a line may be in octets, CRLF included. Of a word
+// that is no command, c is nil.
+func (c *command) maxLine() int {
+	if c == nil || c.MaxLine == 0 {
+		return wire.MaxLine
+	}
+	return c.MaxLine
 }
 
 const both = Authorization | Transaction
@@ -63,78 +90,86 @@ const both = Authorization | Transaction
 // commands is the one place that says what there is. The loop, HELP, CAPA and
 // the documentation follow it.
 var commands = [...]command{
-	{Command{
+	{Command: Command{
+		Verb: "STLS", Syntax: "STLS", States: Authorization, RFC: "RFC 2595 §4", Capability: "STLS",
+		Help: "begins TLS; the session starts again under it", Example: "STLS",
+		Offered: "where the listener has TLS and the connection has not",
+	}, shape: shapeNone, run: (*Session).stls, refusal: (*Session).refuseTLS},
+	{Command: Command{
+		Verb: "AUTH", Syntax: "AUTH [mechanism [initial-response]]", States: Authorization, RFC: "RFC 5034 §4", Capability: "SASL",
+		Help: "logs in with a mechanism of SASL; alone, it lists them", Example: "AUTH SCRAM-SHA-256",
+		Offered: "where a mechanism may be used; those that send a password as it is, under TLS only",
+		Secret:  true, MaxLine: MaxAuthLine,
+	}, shape: shapeOptionalText, run: (*Session).auth, refusal: (*Session).refuseAuth, values: (*Session).mechanisms},
+	{Command: Command{
 		Verb: "USER", Syntax: "USER name", States: Authorization, RFC: "RFC 1939 §7", Capability: "USER",
 		Help: "says who logs in; PASS must follow", Example: "USER alice@example.test",
-	}, shapeText, (*Session).userCommand},
-	{Command{
+		Offered: passwordsOffered,
+	}, shape: shapeText, run: (*Session).userCommand, refusal: (*Session).refusePassword},
+	{Command: Command{
 		Verb: "PASS", Syntax: "PASS password", States: Authorization, RFC: "RFC 1939 §7",
 		Help: "logs in; everything behind the space is the password", Example: "PASS secret",
-	}, shapeSecret, (*Session).pass},
-	{Command{
-		Verb: "UTF8", Syntax: "UTF8", States: Authorization, RFC: "RFC 6856 §2", Capability: "UTF8 USER",
-		Help: "says that the client understands UTF-8 in messages", Example: "UTF8",
-	}, shapeNone, (*Session).utf8},
-	{Command{
-		Verb: "STAT", Syntax: "STAT", States: Transaction, RFC: "RFC 1939 §5",
-		Help: "tells how many messages there are, and their octets", Example: "STAT",
-	}, shapeNone, (*Session).stat},
-	{Command{
-		Verb: "LIST", Syntax: "LIST [message]", States: Transaction, RFC: "RFC 1939 §5",
-		Help: "tells the octets of each message, or of one", Example: "LIST 1",
-	}, shapeOptional, (*Session).list},
-	{Command{
-		Verb: "UIDL", Syntax: "UIDL [message]", States: Transaction, RFC: "RFC 1939 §7", Capability: "UIDL",
-		Help: "tells the lasting name of each message, or of one", Example: "UIDL 1",
-	}, shapeOptional, (*Session).uidl},
-	{Command{
-		Verb: "RETR", Syntax: "RETR message", States: Transaction, RFC: "RFC 1939 §5",
-		Help: "sends a message", Example: "RETR 1",
-	}, shapeMessage, (*Session).retr},
-	{Command{
-		Verb: "TOP", Syntax: "TOP message lines", States: Transaction, RFC: "RFC 1939 §7", Capability: "TOP",
-		Help: "sends a message's header and the first lines of its body", Example: "TOP 1 10",
-	}, shapeTop, (*Session).top},
-	{Command{
-		Verb: "DELE", Syntax: "DELE message", States: Transaction, RFC: "RFC 1939 §5",
-		Help: "marks a message as deleted; QUIT removes it", Example: "DELE 1",
-	}, shapeMessage, (*Session).dele},
-	{Command{
-		Verb: "RSET", Syntax: "RSET", States: Transaction, RFC: "RFC 1939 §5",
-		Help: "takes back every DELE", Example: "RSET",
-	}, shapeNone, (*Session).rset},
-	{Command{
-		Verb: "NOOP", Syntax: "NOOP", States: Transaction, RFC: "RFC 1939 §5",
-		Help: "does nothing", Example: "NOOP",
-	}, shapeNone, (*Session).noop},
-	{Command{
-		Verb: "CAPA", Syntax: "CAPA", States: both, RFC: "RFC 2449 §5",
-		Help: "tells what the server can do", Example: "CAPA",
-	}, shapeNone, (*Session).capa},
-	{Command{
-		Verb: "HELP", Syntax: "HELP [command]", States: both, RFC: "no RFC",
-		Help: "explains the commands, or one", Example: "HELP TOP",
-	}, shapeOptionalText, (*Session).help},
-	{Command{
-		Verb: "QUIT", Syntax: "QUIT", States: both, RFC: "RFC 1939 §4, §6",
-		Help: "removes the messages marked as deleted, and closes", Example: "QUIT",
-	}, shapeNone, (*Session).quit},
+		Offered: passwordsOffered, Secret: true,
+	}, shape: shapeSecret, run: (*Session).pass, refusal: (*Session).refusePassword},
 	{Command: Command{
 		Verb: "APOP", Syntax: "APOP name digest", States: Authorization, RFC: "RFC 1939 §7",
-		Help: "would log in with a digest", Example: "APOP alice c4c9334bac560ecc979e58001b3e22fb",
-		Refusal: "APOP is not offered; use USER and PASS",
-	}},
+		Help:    "logs in with a digest of the greeting's timestamp and the password",
+		Example: "APOP alice@example.test c4c9334bac560ecc979e58001b3e22fb",
+		Offered: "where the greeting has a timestamp, and for accounts that have chosen to keep a secret for it",
+		Secret:  true,
+	}, shape: shapeText, run: (*Session).apop, refusal: (*Session).refuseDigest},
 	{Command: Command{
-		Verb: "AUTH", Syntax: "AUTH [mechanism]", States: Authorization, RFC: "RFC 5034",
-		Help: "would log in with SASL", Example: "AUTH PLAIN",
-		Refusal: "AUTH is not offered; use USER and PASS",
-	}},
+		Verb: "UTF8", Syntax: "UTF8", States: Authorization, RFC: "RFC 6856 §2", Capability: "UTF8",
+		Help: "says that the client understands UTF-8 in messages", Example: "UTF8",
+	}, shape: shapeNone, run: (*Session).utf8, values: (*Session).utf8Values},
 	{Command: Command{
-		Verb: "STLS", Syntax: "STLS", States: Authorization, RFC: "RFC 2595 §4",
-		Help: "would begin TLS", Example: "STLS",
-		Refusal: "STLS is not offered here",
-	}},
+		Verb: "STAT", Syntax: "STAT", States: Transaction, RFC: "RFC 1939 §5",
+		Help: "tells how many messages there are, and their octets", Example: "STAT",
+	}, shape: shapeNone, run: (*Session).stat},
+	{Command: Command{
+		Verb: "LIST", Syntax: "LIST [message]", States: Transaction, RFC: "RFC 1939 §5",
+		Help: "tells the octets of each message, or of one", Example: "LIST 1",
+	}, shape: shapeOptional, run: (*Session).list},
+	{Command: Command{
+		Verb: "UIDL", Syntax: "UIDL [message]", States: Transaction, RFC: "RFC 1939 §7", Capability: "UIDL",
+		Help: "tells the lasting name of each message, or of one", Example: "UIDL 1",
+	}, shape: shapeOptional, run: (*Session).uidl},
+	{Command: Command{
+		Verb: "RETR", Syntax: "RETR message", States: Transaction, RFC: "RFC 1939 §5",
+		Help: "sends a message", Example: "RETR 1",
+	}, shape: shapeMessage, run: (*Session).retr},
+	{Command: Command{
+		Verb: "TOP", Syntax: "TOP message lines", States: Transaction, RFC: "RFC 1939 §7", Capability: "TOP",
+		Help: "sends a message's header and the first lines of its body", Example: "TOP 1 10",
+	}, shape: shapeTop, run: (*Session).top},
+	{Command: Command{
+		Verb: "DELE", Syntax: "DELE message", States: Transaction, RFC: "RFC 1939 §5",
+		Help: "marks a message as deleted; QUIT removes it", Example: "DELE 1",
+	}, shape: shapeMessage, run: (*Session).dele},
+	{Command: Command{
+		Verb: "RSET", Syntax: "RSET", States: Transaction, RFC: "RFC 1939 §5",
+		Help: "takes back every DELE", Example: "RSET",
+	}, shape: shapeNone, run: (*Session).rset},
+	{Command: Command{
+		Verb: "NOOP", Syntax: "NOOP", States: Transaction, RFC: "RFC 1939 §5",
+		Help: "does nothing", Example: "NOOP",
+	}, shape: shapeNone, run: (*Session).noop},
+	{Command: Command{
+		Verb: "CAPA", Syntax: "CAPA", States: both, RFC: "RFC 2449 §5",
+		Help: "tells what the server can do", Example: "CAPA",
+	}, shape: shapeNone, run: (*Session).capa},
+	{Command: Command{
+		Verb: "HELP", Syntax: "HELP [command]", States: both, RFC: "no RFC",
+		Help: "explains the commands, or one", Example: "HELP TOP",
+	}, shape: shapeOptionalText, run: (*Session).help},
+	{Command: Command{
+		Verb: "QUIT", Syntax: "QUIT", States: both, RFC: "RFC 1939 §4, §6",
+		Help: "removes the messages marked as deleted, and closes", Example: "QUIT",
+	}, shape: shapeNone, run: (*Session).quit},
 }
+
+// passwordsOffered is where passwords are taken as they are.
+const passwordsOffered = "under TLS, and on a listener that allows passwords without it"
 
 // lookup returns the command of that name in any case, or nil.
 func (s *Session) lookup(verb []byte) *command {

@@ -8,13 +8,22 @@ import (
 )
 
 // capa lists the capabilities (RFC 2449 §5): those that commands bring, and how
-// the server behaves. They are the same in both states.
+// the server behaves. They are the same in both states; under TLS they may be
+// others than without (RFC 2595 §4).
 func (s *Session) capa(arguments) session.Step {
 	b := []byte("+OK capability list follows\r\n")
 	for i := range s.table {
-		if tag := s.table[i].Capability; tag != "" {
-			b = append(append(b, tag...), '\r', '\n')
+		c := &s.table[i]
+		if c.Capability == "" || c.refusalIn(s) != "" {
+			continue
 		}
+		b = append(b, c.Capability...)
+		if c.values != nil {
+			for _, v := range c.values(s) {
+				b = append(append(b, ' '), v...)
+			}
+		}
+		b = append(b, '\r', '\n')
 	}
 	b = append(b, "PIPELINING\r\n"+ // RFC 2449 §6.6
 		"RESP-CODES\r\n"+ // RFC 2449 §6.4
@@ -33,7 +42,7 @@ func (s *Session) help(a arguments) session.Step {
 	b := []byte("+OK these are the commands\r\n")
 	for i := range s.table {
 		c := &s.table[i]
-		if c.Refusal != "" || c.States&s.state() == 0 {
+		if c.States&s.state() == 0 || c.refusalIn(s) != "" {
 			continue
 		}
 		const column = 20
@@ -47,19 +56,19 @@ func (s *Session) help(a arguments) session.Step {
 	return s.read(session.Step{Reply: append(b, ".\r\n"...)})
 }
 
-// helpOn explains one command.
+// helpOn explains one command, also one that is not offered here.
 func (s *Session) helpOn(verb []byte) session.Step {
 	c := s.lookup(verb)
-	switch {
-	case c == nil:
+	if c == nil {
 		return s.fail("", "no such command; HELP alone lists them")
-	case c.Refusal != "":
-		return s.fail("", c.Refusal)
 	}
 	b := append([]byte("+OK "), c.Syntax...)
 	b = append(append(append(b, "\r\n"...), c.Help...), "\r\n"...)
 	b = append(append(append(b, "For instance: "...), c.Example...), "\r\n"...)
 	b = append(append(append(b, "State: "...), c.States.String()...), "\r\n"...)
+	if c.Offered != "" {
+		b = append(append(append(b, "Offered: "...), c.Offered...), "\r\n"...)
+	}
 	rfc := strings.ReplaceAll(c.RFC, "§", "section ") // replies are ASCII
 	b = append(append(append(b, "See: "...), rfc...), "\r\n.\r\n"...)
 	return s.read(session.Step{Reply: b})

@@ -83,6 +83,19 @@ func (s *Session) read(step session.Step) session.Step {
 // failure is what a client is told: a response code and words.
 type failure struct{ code, text string }
 
+// atLogin is the failure for an error of the Authenticator. Busy is a lock-out
+// there. A name or password that can't be one is told from a wrong one by nobody.
+func atLogin(err error) failure {
+	switch kind := fault.KindOf(err); kind {
+	case fault.Busy:
+		return failure{"SYS/TEMP", "too many failed logins from your address; try again later"}
+	case fault.Invalid:
+		return faults[fault.Denied]
+	default:
+		return faults[kind]
+	}
+}
+
 // inTransaction is the failure for an error after the login. AUTH and IN-USE
 // are for the login only (RFC 2449 §8.1.2, RFC 3206 §4).
 func inTransaction(err error) failure {

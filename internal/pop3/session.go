@@ -1,6 +1,6 @@
 // Package pop3 is the server's side of the Post Office Protocol, version 3
-// (RFC 1939), with the extensions of RFC 2449 and the UTF8 command of RFC 6856,
-// as a session without sockets.
+// (RFC 1939), with the extensions of RFC 2449, TLS (RFC 2595), SASL (RFC 5034)
+// and the UTF8 command of RFC 6856, as a session without sockets.
 //
 // Numbers and marks are the session's own. Messages are removed at one place
 // only, in the execution of QUIT.
@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"time"
 
+	"postrider/internal/sasl"
 	"postrider/internal/session"
 	"postrider/internal/wire"
 )
@@ -62,13 +63,18 @@ func (o *Options) withDefaults() Options {
 // Session is the server's side of one POP3 connection.
 type Session struct {
 	backend Backend
+	people  sasl.Authenticator
 	o       Options // without zero fields
 	table   []command
 	c       *session.Conn
 	// reply is the buffer for single-line replies.
 	reply []byte
+	// timestamp is the greeting's, angle brackets included; empty: there is no APOP.
+	timestamp string
 	// user is what USER said, until PASS.
 	user string
+	// exchange is the AUTH that is under way, or nil.
+	exchange sasl.Exchange
 	// drop is the maildrop: nil in the AUTHORIZATION state, set in TRANSACTION.
 	drop    *maildrop
 	errors  int // wrong commands so far
@@ -76,13 +82,13 @@ type Session struct {
 	closing bool
 }
 
-// New returns a session. It is used by one connection, once.
-func New(b Backend, o *Options) session.Session {
-	return &Session{backend: b, o: o.withDefaults(), table: commands[:]}
+// New returns a session. It is used by one connection, once. Where people log in
+// with AUTH, the listener must let lines of MaxAuthLine octets through.
+func New(b Backend, a sasl.Authenticator, o *Options) session.Session {
+	return &Session{backend: b, people: a, o: o.withDefaults(), table: commands[:]}
 }
 
-// Start greets. The greeting has no timestamp in angle brackets, which would
-// announce APOP (RFC 1939 §7).
+// Start greets. A timestamp in the greeting announces APOP (RFC 1939 §7).
 func (s *Session) Start(c *session.Conn) session.Step {
 	s.c = c
 	text := " POP3 server ready"
@@ -90,13 +96,32 @@ func (s *Session) Start(c *session.Conn) session.Step {
 		text = " POP3 server ready; HELP lists the commands"
 	}
 	s.reply = append(append(append(s.reply[:0], "+OK "...), c.Listener.Hostname...), text...)
+	if s.people.DigestOffered(c) {
+		s.timestamp = newTimestamp(c)
+		s.reply = append(append(s.reply, ' '), s.timestamp...)
+	}
 	return s.send()
 }
 
-// Line executes one command.
+// Line executes one command, or takes what an AUTH under way has asked for.
 func (s *Session) Line(line wire.Line) session.Step {
+	if s.exchange != nil {
+		step := s.response(line)
+		step.Secret = true
+		return step
+	}
 	verb, rest, space := bytes.Cut(line.Bytes, []byte(" "))
 	c := s.lookup(verb)
+	if len(line.Bytes)+len("\r\n") > c.maxLine() {
+		line.Flaws |= wire.TooLong
+	}
+	step := s.command(c, line, verb, rest, space)
+	step.Secret = c != nil && c.Secret
+	return step
+}
+
+// command executes the command c, nil if there is none of that name.
+func (s *Session) command(c *command, line wire.Line, verb, rest []byte, space bool) session.Step {
 	switch {
 	case c == nil && isStranger(verb, rest):
 		return s.end("", "this is POP3, and nothing else is spoken here")
@@ -108,10 +133,11 @@ func (s *Session) Line(line wire.Line) session.Step {
 		return s.wrong("control characters have no place in a command")
 	case c == nil:
 		return s.wrong(unknownText(verb))
-	case c.Refusal != "":
-		return s.fail("", c.Refusal)
 	case c.States&s.state() == 0:
 		return s.wrong(s.stateText())
+	}
+	if refusal := c.refusalIn(s); refusal != "" {
+		return s.fail("", refusal)
 	}
 	a, ok := c.shape.parse(rest, space)
 	if !ok {
@@ -135,6 +161,8 @@ func (s *Session) Event(e session.Event) session.Step {
 		return s.end("SYS/TEMP", "the server has too many connections; no message was deleted")
 	case session.Flood:
 		return s.end("", "that line has no end")
+	case session.TLSReady:
+		s.forget()
 	case session.Closed:
 		s.release()
 		return session.Step{Next: session.Close}
@@ -144,7 +172,7 @@ func (s *Session) Event(e session.Event) session.Step {
 
 // release gives up the maildrop and tells the backend, once.
 func (s *Session) release() {
-	s.user = ""
+	s.forget()
 	d := s.drop
 	if d == nil {
 		return
@@ -166,7 +194,7 @@ func (s *Session) state() State {
 // stateText says why a command does not fit the state.
 func (s *Session) stateText() string {
 	if s.drop == nil {
-		return "log in first, with USER and PASS"
+		return "log in first"
 	}
 	return "you are logged in already"
 }

@@ -45,9 +45,12 @@ func cramMD5With(v Verifier, challenge []byte) state {
 
 // APOP returns a check of the digest that a client of POP3 gives with the APOP
 // command (RFC 1939 §7): that of the greeting's timestamp, angle brackets
-// included, and the secret. A digest that is not 32 hexadecimal digits in lower
-// case fits no secret.
+// included, and the secret. It returns nil for a digest that is none: not 32
+// hexadecimal digits in lower case.
 func APOP(timestamp, digest string) func(secret []byte) bool {
+	if !isDigest([]byte(digest)) {
+		return nil
+	}
 	return func(secret []byte) bool {
 		h := md5.New()
 		h.Write([]byte(timestamp))

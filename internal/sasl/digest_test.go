@@ -73,13 +73,14 @@ func TestAPOPVector(t *testing.T) {
 		{"the example", digest, "tanstaaf", true},
 		{"other secret", digest, "tanstaag", false},
 		{"no secret", digest, "", false},
-		{"upper case", strings.ToUpper(digest), "tanstaaf", false},
-		{"cut", digest[1:], "tanstaaf", false},
-		{"longer", digest + "0", "tanstaaf", false},
-		{"empty", "", "tanstaaf", false},
 	} {
 		if got := APOP(timestamp, row.digest)([]byte(row.secret)); got != row.want {
 			t.Errorf("%s: got %t, want %t", row.name, got, row.want)
+		}
+	}
+	for _, digest := range []string{"", digest[1:], digest + "0", strings.ToUpper(digest), "g" + digest[1:]} {
+		if APOP(timestamp, digest) != nil {
+			t.Errorf("%q is taken for a digest", digest)
 		}
 	}
 }
