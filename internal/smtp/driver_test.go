@@ -13,6 +13,7 @@ import (
 
 	"postrider/internal/fault"
 	"postrider/internal/mail"
+	"postrider/internal/sasl"
 	"postrider/internal/session"
 	"postrider/internal/wire"
 )
@@ -122,20 +123,47 @@ type driver struct {
 	closed  bool
 	ended   bool
 	log     string
+	conn    *session.Conn
+	// transcript is the lines that a driver may keep.
+	transcript []string
 }
 
 const testHost = "mx.example.test"
 
 var testTime = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 
+// newDriver connects to a plain mx listener.
 func newDriver(b Backend, o *Options, teach bool) *driver {
-	d := &driver{session: New(b, nil, o), lines: wire.Splitter{Teach: teach}}
-	d.take(d.session.Start(&session.Conn{
+	return connect(setup{backend: b, options: o, Listener: session.Listener{Role: "mx", Teach: teach}})
+}
+
+// setup is what a driver connects to.
+type setup struct {
+	session.Listener
+	backend Backend
+	logins  sasl.Authenticator
+	options *Options
+	// implicit: TLS is on from the first octet.
+	implicit bool
+}
+
+var testTLS = &session.TLS{Version: "TLS 1.3", Cipher: "AES-128-GCM", Binding: func(string) []byte { return nil }}
+
+func connect(u setup) *driver {
+	u.Name, u.Protocol, u.Hostname = "test", "smtp", testHost
+	d := &driver{session: New(u.backend, u.logins, u.options), lines: wire.Splitter{Teach: u.Teach}}
+	d.conn = &session.Conn{
 		ID: "c1", Context: context.Background(),
 		Remote: netip.MustParseAddrPort("192.0.2.9:4711"), Local: netip.MustParseAddrPort("192.0.2.1:25"),
-		Listener: &session.Listener{Name: "test", Protocol: "smtp", Role: "mx", Teach: teach, Hostname: testHost},
-		Now:      func() time.Time { return testTime },
-	}))
+		Listener: &u.Listener, Now: func() time.Time { return testTime },
+	}
+	if u.implicit {
+		d.conn.TLS = testTLS
+	}
+	if u.logins != nil {
+		d.lines.Limit = MaxAuthLine + 2
+	}
+	d.take(d.session.Start(d.conn))
 	return d
 }
 
@@ -151,6 +179,10 @@ func (d *driver) take(s session.Step) {
 		d.end()
 	case session.Dots:
 		d.dots.Reset(s.Sink)
+	case session.StartTLS:
+		d.in, d.lines = nil, wire.Splitter{Teach: d.lines.Teach, Limit: d.lines.Limit}
+		d.conn.TLS = testTLS
+		d.take(d.session.Event(session.TLSReady))
 	}
 }
 
@@ -196,12 +228,26 @@ func (d *driver) one() bool {
 	line, n, got := d.lines.Next(d.in)
 	switch got {
 	case wire.HaveLine:
-		d.take(d.session.Line(line))
+		d.line(line, n)
+		return true
 	case wire.Flooded:
 		d.take(d.session.Event(session.Flood))
 	}
 	d.in = d.in[n:]
 	return got == wire.HaveLine
+}
+
+// line gives the session a line of n octets, and forgets it if it was a secret.
+func (d *driver) line(line wire.Line, n int) {
+	text, secret := string(line.Bytes), d.step.Next == session.SecretLine
+	step := d.session.Line(line)
+	if secret || step.Secret {
+		clear(line.Bytes)
+	} else {
+		d.transcript = append(d.transcript, text)
+	}
+	d.in = d.in[n:]
+	d.take(step)
 }
 
 // say sends text and returns what the server answers.

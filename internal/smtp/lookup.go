@@ -5,6 +5,9 @@ import "strings"
 // Commands returns the command table.
 func Commands() []Command { return append([]Command(nil), commands...) }
 
+// Never reports whether the command is known, and offered nowhere.
+func (c *Command) Never() bool { return c.Roles == 0 }
+
 // commandTable finds commands by their verb.
 type commandTable struct {
 	list   []Command

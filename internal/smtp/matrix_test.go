@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"postrider/internal/sasl"
+	"postrider/internal/session"
 )
 
 // intoState are the commands that bring a session into each state.
@@ -19,44 +22,102 @@ var intoState = map[State]string{
 // stateOf looks into the session.
 func (d *driver) stateOf() State { return d.session.(*server).state() }
 
+// circumstances are what decides, beside the state, what a command gets.
+type circumstances struct {
+	role     string
+	starttls bool // offered
+	tls      bool // on from the first octet
+	login    string
+	teach    bool
+}
+
+// loginsInMatrix are how a client of a submission listener stands.
+var loginsInMatrix = map[string][]string{"mx": {"none"}, "submission": {"none", "logged in", "trusted"}}
+
+func (c circumstances) String() string {
+	return fmt.Sprintf("%s starttls %t tls %t login %s teach %t", c.role, c.starttls, c.tls, c.login, c.teach)
+}
+
+// reach connects and brings the session into a state; nil if no client gets
+// there under the circumstances.
+func (c circumstances) reach(state State) *driver {
+	f := &fakeLogins{}
+	commands := intoState[state]
+	switch beyond := state&(StateFresh|StateReady) == 0; {
+	case c.login == "none" && c.role == "submission" && beyond, c.login == "logged in" && state == StateFresh:
+		return nil
+	case c.login == "trusted":
+		f.trusted = sasl.Identity{Account: aliceAccount, Address: aliceAddress}
+	case c.login == "logged in":
+		commands = strings.Replace(commands, crlf("EHLO c.example"), crlf("EHLO c.example")+authPlain, 1)
+	}
+	d := connect(setup{
+		Listener: session.Listener{Role: c.role, StartTLS: c.starttls, PlaintextAuth: true, Teach: c.teach}, implicit: c.tls,
+		backend: &fakeBackend{verified: []string{"Alice <alice@example.test>"}}, logins: f,
+	})
+	d.say(commands)
+	return d
+}
+
 // TestEveryCommandInEveryState is made from the command table: a command is
 // executed where the table allows it, refused with 503 (502 if it is not
-// offered) elsewhere, and a refused one leaves the state as it was.
+// offered, 530 if it needs a login) elsewhere, and a refused one leaves the
+// state as it was.
 func TestEveryCommandInEveryState(t *testing.T) {
+	var all []circumstances
+	for role, logins := range loginsInMatrix {
+		for _, login := range logins {
+			for i := range 8 {
+				all = append(all, circumstances{role: role, login: login, starttls: i&1 != 0, tls: i&2 != 0, teach: i&4 != 0})
+			}
+		}
+	}
 	for _, c := range Commands() {
-		for state, commands := range intoState {
-			for _, teach := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s in %s teach %t", c.Verb, state, teach), func(t *testing.T) {
-					checkCommandInState(t, c, state, commands, teach)
-				})
+		for state := range intoState {
+			for _, under := range all {
+				if d := under.reach(state); d != nil {
+					t.Run(fmt.Sprintf("%s in %s %s", c.Verb, state, under), func(t *testing.T) {
+						checkCommandInState(t, d, c, state, under)
+					})
+				}
 			}
 		}
 	}
 }
 
-func checkCommandInState(t *testing.T, c Command, state State, commands string, teach bool) {
-	d := newDriver(&fakeBackend{verified: []string{"Alice <alice@example.test>"}}, nil, teach)
-	d.say(commands)
+// expected returns the codes of a refusal; empty: the command is executed.
+func (c circumstances) expected(cmd Command, state State) string {
+	submission, secure := c.role == "submission", c.starttls || c.tls
+	outside := state&(StateFresh|StateReady) != 0
+	switch {
+	case cmd.Never(), cmd.Verb == "STARTTLS" && !secure, cmd.Verb == "AUTH" && !submission:
+		return "502 5.5.1"
+	case cmd.Flags&Login != 0 && submission && outside && c.login != "logged in" && (c.login == "none" || cmd.Verb != "MAIL"):
+		return "530 5.7.0"
+	case cmd.Where&state == 0 && !(cmd.Flags&NoHello != 0 && c.teach && state == StateFresh):
+		return "503 5.5.1"
+	case cmd.Verb == "STARTTLS" && c.tls, cmd.Verb == "AUTH" && c.login == "logged in":
+		return "503 5.5.1"
+	}
+	return ""
+}
+
+func checkCommandInState(t *testing.T, d *driver, c Command, state State, under circumstances) {
 	if got := d.stateOf(); got != state {
-		t.Fatalf("got state %s after %q, want %s", got, commands, state)
+		t.Fatalf("got state %s, want %s", got, state)
 	}
 	input := crlf(c.Example)
 	if c.Flags&Octets != 0 {
 		input += strings.Repeat("x", 84) + "\r\n"
 	}
 	got := codes(d.say(input))
-	allowed := c.Where&state != 0 || c.Flags&NoHello != 0 && teach && state == StateFresh
-	refused := strings.HasPrefix(got, "503 5.5.1")
+	want := under.expected(c, state)
 	switch {
-	case c.Instead != "":
-		if got != "502 5.5.1" {
-			t.Errorf("got %q, want 502 5.5.1", got)
-		}
-	case allowed && (refused || got == "" || got[0] != '2' && got[0] != '3'):
+	case want != "" && got != want:
+		t.Errorf("got %q, want %s", got, want)
+	case want == "" && (got == "" || got[0] != '2' && got[0] != '3'):
 		t.Errorf("got %q, want it done", got)
-	case !allowed && !refused:
-		t.Errorf("got %q, want 503 5.5.1", got)
-	case !allowed && c.Flags&Octets == 0 && d.stateOf() != state:
+	case want != "" && c.Flags&Octets == 0 && d.stateOf() != state:
 		t.Errorf("got state %s after a refused command, want %s", d.stateOf(), state)
 	}
 	if strings.Contains(got, ",") {
@@ -72,8 +133,8 @@ func TestCommandTableIsComplete(t *testing.T) {
 		if !strings.HasPrefix(c.Syntax, c.Verb) || !strings.HasPrefix(c.Example, c.Verb) {
 			t.Errorf("%s: syntax %q and example %q must begin with the verb", c.Verb, c.Syntax, c.Example)
 		}
-		if (c.run == nil) != (c.Instead != "") {
-			t.Errorf("%s: must have a function or words instead", c.Verb)
+		if everywhere := c.Roles == RoleAny && c.needs == nil; everywhere == (c.Instead != "") || c.Never() != (c.run == nil) {
+			t.Errorf("%s: must have a function if it is offered, and words instead if it is not everywhere", c.Verb)
 		}
 	}
 }
@@ -99,7 +160,7 @@ func TestHelpExplainsEveryCommand(t *testing.T) {
 func TestArgumentShapesAreEnforced(t *testing.T) {
 	for _, c := range Commands() {
 		if c.Instead != "" {
-			continue
+			continue // not offered by this listener
 		}
 		for state, commands := range intoState {
 			if c.Where&state == 0 {
