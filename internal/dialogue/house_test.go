@@ -3,6 +3,7 @@ package dialogue_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"postrider/internal/access"
 	"postrider/internal/dialogue"
 	"postrider/internal/directory"
+	"postrider/internal/login"
 	"postrider/internal/netserver"
 	"postrider/internal/pop3"
 	"postrider/internal/receive"
@@ -72,6 +74,7 @@ type house struct {
 	t       *testing.T
 	receive *receive.Receiver
 	access  *access.Access
+	logins  *login.Service
 	vars    map[string]string
 	opened  int
 }
@@ -87,13 +90,15 @@ func newHouse(t *testing.T) *house {
 	h := &house{
 		t:       t,
 		receive: receive.New(receive.Options{Store: model, Directory: people, Logger: log}),
-		access:  access.New(access.Options{Maildrops: model, Directory: people, Lock: store.Exclusive, Logger: log}),
+		access:  access.New(access.Options{Maildrops: model, Lock: store.Exclusive, Logger: log}),
+		logins:  login.New(login.Options{Directory: people, Policy: login.Policy{MaxDelay: -1}}),
 		vars:    map[string]string{},
 	}
 	err := people.AddDomain(context.Background(), "example.test")
 	for _, name := range []string{"alice", "bob"} {
 		password := name + "'s password"
 		h.vars[name+"-password"] = password
+		h.vars[name+"-plain"] = base64.StdEncoding.EncodeToString([]byte("\x00" + name + "@example.test\x00" + password))
 		if err == nil {
 			_, err = people.AddAccount(context.Background(), directory.NewAccount{Address: name + "@example.test", Password: password})
 		}
@@ -108,6 +113,7 @@ func newHouse(t *testing.T) *house {
 func (h *house) listener(c dialogue.Connection) (session.Listener, func() session.Session, error) {
 	l := session.Listener{
 		Name: c.Protocol, Protocol: c.Protocol, Role: c.Role, Teach: c.Teach, Hostname: "mail.example.test",
+		PlaintextAuth: true,
 	}
 	switch c.Protocol {
 	case "smtp":
@@ -116,7 +122,7 @@ func (h *house) listener(c dialogue.Connection) (session.Listener, func() sessio
 		}
 		return l, func() session.Session { return smtp.New(h.receive, nil, nil) }, nil
 	case "pop3":
-		return l, func() session.Session { return pop3.New(h.access, nil) }, nil
+		return l, func() session.Session { return pop3.New(h.access, h.logins, nil) }, nil
 	}
 	return l, nil, fmt.Errorf("nothing speaks %s", c.Protocol)
 }

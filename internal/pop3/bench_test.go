@@ -25,7 +25,7 @@ func converse(s session.Session, lines ...string) (n int64) {
 
 // loggedIn returns a session of alice's.
 func loggedIn(b *fakeBackend) session.Session {
-	s := New(b, nil)
+	s := New(b, b, nil)
 	s.Start(newConn(false))
 	converse(s, "USER alice@example.test", "PASS "+fakePassword)
 	return s
@@ -39,7 +39,7 @@ func BenchmarkDialogue(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		s := New(f, nil)
+		s := New(f, f, nil)
 		s.Start(c)
 		converse(s, lines...)
 		s.Event(session.Closed)
@@ -52,7 +52,7 @@ func BenchmarkPoll(b *testing.B) {
 	c := newConn(false)
 	b.ReportAllocs()
 	for b.Loop() {
-		s := New(f, nil)
+		s := New(f, f, nil)
 		s.Start(c)
 		converse(s, "USER alice@example.test", "PASS "+fakePassword, "STAT", "QUIT")
 		s.Event(session.Closed)

@@ -20,8 +20,8 @@ func TestTheTableIsComplete(t *testing.T) {
 			t.Errorf("%q stands twice, or its facts don't fit", c.Verb)
 		}
 		seen[c.Verb] = true
-		if (commands[i].run == nil) == (c.Refusal == "") {
-			t.Errorf("%s must be executed or refused, one of them", c.Verb)
+		if commands[i].run == nil || (commands[i].refusal == nil) != (c.Offered == "") {
+			t.Errorf("%s must be executed, and say where it is not offered everywhere", c.Verb)
 		}
 	}
 }
@@ -43,6 +43,7 @@ func TestEveryCommandInEveryState(t *testing.T) {
 func runCommand(t *testing.T, c Command, state State, teach bool) {
 	start := func() (*client, *fakeBackend) {
 		b := newFake(two, two)
+		b.digest = true
 		k := connect(t, b, nil, teach)
 		if state == Transaction {
 			k.say("USER alice@example.test", "PASS "+fakePassword)
@@ -52,9 +53,13 @@ func runCommand(t *testing.T, c Command, state State, teach bool) {
 	k, _ := start()
 	got := k.say(c.Example)
 	switch fits := c.States&state != 0; {
-	case c.Refusal != "":
-		if got != "-ERR "+c.Refusal+"\r\n" {
-			t.Errorf("got %q, want the refusal", got)
+	case c.Verb == "AUTH" && fits:
+		if got != "+ \r\n" {
+			t.Errorf("got %q, want an empty challenge", got)
+		}
+	case c.Verb == "APOP" && fits:
+		if !strings.HasPrefix(got, "-ERR [AUTH] ") {
+			t.Errorf("got %q for a wrong digest", got)
 		}
 	case c.Verb == "PASS" && fits:
 		if !strings.HasPrefix(got, "-ERR say who you are") {
@@ -72,7 +77,7 @@ func runCommand(t *testing.T, c Command, state State, teach bool) {
 	}
 	again, b := start()
 	switch c.Verb {
-	case "USER", "PASS", "APOP", "AUTH", "STLS", "HELP":
+	case "USER", "PASS", "APOP", "HELP":
 		got = again.say(c.Verb)
 	default:
 		got = again.say(c.Verb + " a b c")
@@ -87,7 +92,8 @@ func runCommand(t *testing.T, c Command, state State, teach bool) {
 }
 
 func TestCapaIsTheSameInBothStates(t *testing.T) {
-	want := "+OK capability list follows\r\nUSER\r\nUTF8 USER\r\nUIDL\r\nTOP\r\nPIPELINING\r\nRESP-CODES\r\n" +
+	want := "+OK capability list follows\r\nSTLS\r\nSASL SCRAM-SHA-256 OAUTHBEARER PLAIN LOGIN\r\nUSER\r\nUTF8 USER\r\n" +
+		"UIDL\r\nTOP\r\nPIPELINING\r\nRESP-CODES\r\n" +
 		"AUTH-RESP-CODE\r\nEXPIRE NEVER\r\nIMPLEMENTATION postrider-1\r\n.\r\n"
 	o := &Options{Implementation: "postrider-1"}
 	for _, c := range []*client{connect(t, newFake(), o, false), login(t, newFake(), o)} {
@@ -100,10 +106,11 @@ func TestCapaIsTheSameInBothStates(t *testing.T) {
 func TestHelpListsWhatTheStateHas(t *testing.T) {
 	before, after := connect(t, newFake(), nil, false).say("HELP"), login(t, newFake(), nil).say("help")
 	for _, c := range Commands() {
-		if got, want := strings.Contains(before, "\r\n"+c.Syntax), c.Refusal == "" && c.States&Authorization != 0; got != want {
+		offered := c.Verb != "APOP" // the fake has no secrets for it
+		if got, want := strings.Contains(before, "\r\n"+c.Syntax), offered && c.States&Authorization != 0; got != want {
 			t.Errorf("%s before the login: got listed %t, want %t", c.Verb, got, want)
 		}
-		if got, want := strings.Contains(after, "\r\n"+c.Syntax), c.Refusal == "" && c.States&Transaction != 0; got != want {
+		if got, want := strings.Contains(after, "\r\n"+c.Syntax), offered && c.States&Transaction != 0; got != want {
 			t.Errorf("%s after the login: got listed %t, want %t", c.Verb, got, want)
 		}
 	}
@@ -121,7 +128,7 @@ func TestHelpIsASCII(t *testing.T) {
 // TestSingleLinesAreShort holds RFC 2449 §4: 512 octets with the CRLF.
 func TestSingleLinesAreShort(t *testing.T) {
 	for _, c := range Commands() {
-		for _, text := range []string{c.Refusal, "write it like this: " + c.Syntax + ", for instance " + c.Example + "; too many errors", c.Help} {
+		for _, text := range []string{"Offered: " + c.Offered, "write it like this: " + c.Syntax + ", for instance " + c.Example + "; too many errors", c.Help} {
 			if n := len("-ERR ") + len(text) + len("\r\n"); n > 512 {
 				t.Errorf("%s: got a line of %d octets: %q", c.Verb, n, text)
 			}

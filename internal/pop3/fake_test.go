@@ -46,15 +46,17 @@ type fakeBackend struct {
 	accounts []string // by AccountID-1
 	locked   map[mail.AccountID]bool
 	// What is asked for is counted and kept.
-	logins, lists, closes, readers int
-	done                           []Summary
-	removed                        []mail.UID
-	contexts                       []context.Context
+	logins, proven, opens, lists, closes, readers int
+	done                                          []Summary
+	removed                                       []mail.UID
+	contexts                                      []context.Context
 	// What is to fail.
-	loginErr, openErr, listErr, readErr, removeErr error
-	listErrAt                                      int
+	beginErr, loginErr, openErr, listErr, readErr, removeErr error
+	listErrAt                                                int
 	// whole makes readers write a message at once.
 	whole bool
+	// digest lets people log in with APOP and CRAM-MD5.
+	digest bool
 	// cut makes readers give that many octets less than announced.
 	cut int
 }
@@ -79,18 +81,6 @@ func (b *fakeBackend) add(user string, m fakeMessage) {
 	b.drops[user] = append(b.drops[user], m)
 }
 
-func (b *fakeBackend) Login(ctx context.Context, _ *session.Conn, user, password string) (mail.AccountID, error) {
-	b.logins++
-	b.contexts = append(b.contexts, ctx)
-	if b.loginErr != nil {
-		return 0, b.loginErr
-	}
-	if i := slices.Index(b.accounts, user); i >= 0 && password == fakePassword {
-		return mail.AccountID(i + 1), nil
-	}
-	return 0, fault.New(fault.Denied, "login", nil)
-}
-
 func (b *fakeBackend) Open(_ context.Context, _ *session.Conn, account mail.AccountID) (store.Maildrop, error) {
 	if b.openErr != nil {
 		return nil, b.openErr
@@ -98,6 +88,7 @@ func (b *fakeBackend) Open(_ context.Context, _ *session.Conn, account mail.Acco
 	if b.locked[account] {
 		return nil, fault.New(fault.Busy, "open maildrop", nil)
 	}
+	b.opens++
 	b.locked[account] = true
 	return &fakeMaildrop{b: b, account: account, messages: slices.Clone(b.drops[b.accounts[account-1]])}, nil
 }
@@ -182,13 +173,16 @@ func (r *fakeReader) WriteTo(w io.Writer) (int64, error) {
 	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r.Reader}, make([]byte, 7))
 }
 
-// newConn returns what a session is started with.
+// newConn returns what a session is started with: a connection without TLS that
+// may ask for it, and on which passwords are taken as they are.
 func newConn(teach bool) *session.Conn {
 	return &session.Conn{
 		ID: "c1", Context: context.Background(), Now: time.Now,
-		Remote:   netip.MustParseAddrPort("127.0.0.1:40000"),
-		Local:    netip.MustParseAddrPort("127.0.0.1:110"),
-		Listener: &session.Listener{Name: "pop3", Protocol: "pop3", Teach: teach, Hostname: "mail.example.test"},
+		Remote: netip.MustParseAddrPort("127.0.0.1:40000"),
+		Local:  netip.MustParseAddrPort("127.0.0.1:110"),
+		Listener: &session.Listener{
+			Name: "pop3", Protocol: "pop3", Teach: teach, Hostname: "mail.example.test", StartTLS: true, PlaintextAuth: true,
+		},
 	}
 }
 
@@ -201,7 +195,13 @@ type client struct {
 // connect opens a connection and reads the greeting.
 func connect(t *testing.T, b *fakeBackend, o *Options, teach bool) *client {
 	t.Helper()
-	c := &client{t, dialogue.NewMemory(New(b, o), newConn(teach))}
+	return connectWith(t, b, o, newConn(teach))
+}
+
+// connectWith is connect with a connection that is known.
+func connectWith(t *testing.T, b *fakeBackend, o *Options, conn *session.Conn) *client {
+	t.Helper()
+	c := &client{t, dialogue.NewMemory(New(b, b, o), conn)}
 	if got := c.read(); !strings.HasPrefix(got, "+OK mail.example.test ") {
 		t.Fatalf("got greeting %q", got)
 	}

@@ -20,7 +20,7 @@ func FuzzSession(f *testing.F) {
 	f.Add(in+"TOP 1 99999999999999999999999999999\r\nRETR 2147483648\r\nLIST -1\r\n", false, byte(3))
 	f.Fuzz(func(t *testing.T, input string, teach bool, event byte) {
 		b := newFake(two, ".\r\n..\r\n\r\n.x", "")
-		m := dialogue.NewMemory(New(b, nil), newConn(teach))
+		m := dialogue.NewMemory(New(b, b, nil), newConn(teach))
 		_, _ = m.Write([]byte(input))
 		m.Event(session.Event(event % byte(session.Closed)))
 		_ = m.Close()

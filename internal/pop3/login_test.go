@@ -165,7 +165,7 @@ func TestNewMailAppearsInTheNextSession(t *testing.T) {
 
 func TestAMessageThatWasNeverSentIsClosed(t *testing.T) {
 	b := newFake(two)
-	s := New(b, nil)
+	s := New(b, b, nil)
 	m := dialogue.NewMemory(s, newConn(false))
 	if _, err := m.Write([]byte("USER alice@example.test\r\nPASS " + fakePassword + "\r\n")); err != nil {
 		t.Fatal(err)

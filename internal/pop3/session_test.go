@@ -383,8 +383,7 @@ func TestWrongLines(t *testing.T) {
 		{"too long", "NOOP " + strings.Repeat("x", 4000) + "\r\n", "-ERR that line is too long", "-ERR that line is too long", 1},
 		{"a megabyte", strings.Repeat("x", 1<<20) + "\r\n", "-ERR that line is too long", "-ERR that line is too long", 1},
 		{"APOP", "APOP a b\r\n", "-ERR APOP is not offered", "-ERR APOP is not offered", 1},
-		{"AUTH", "AUTH\r\n", "-ERR AUTH is not offered", "-ERR AUTH is not offered", 1},
-		{"STLS", "stls\r\n", "-ERR STLS is not offered", "-ERR STLS is not offered", 1},
+		{"STLS with an argument", "stls now\r\n", "-ERR write it like this: STLS", "-ERR write it like this: STLS", 1},
 	} {
 		for _, teach := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, teach %t", row.name, teach), func(t *testing.T) {
