@@ -136,6 +136,11 @@ var fakeCommands = map[string]func(f *fake, arg string) session.Step{
 		<-f.rec.block
 		return say("unblocked")
 	},
+	"pass": func(f *fake, arg string) session.Step {
+		s := say("secret of " + fmt.Sprint(len(arg)))
+		s.Secret = true
+		return s
+	},
 	"tls": func(f *fake, _ string) session.Step {
 		s := say("go ahead")
 		s.Next = session.StartTLS
@@ -175,6 +180,9 @@ var eventNames = map[session.Event]string{
 func (f *fake) Event(e session.Event) session.Step {
 	f.rec.add(eventNames[e])
 	if e == session.TLSReady {
+		if t := f.conn.TLS; t != nil {
+			f.rec.add("tls " + t.Version)
+		}
 		return session.Step{}
 	}
 	if e == session.Shutdown && f.inTx {
@@ -323,7 +331,7 @@ func (w *world) dialMute(addr string) *client {
 	near, far := net.Pipe()
 	server := &pipeConn{Conn: far, remote: a}
 	w.pipes.conns <- server
-	return &client{t: w.t, nc: near, server: server}
+	return &client{t: w.t, nc: near, server: server, log: w.log}
 }
 
 // client is the peer of a session.
@@ -331,9 +339,11 @@ type client struct {
 	t      *testing.T
 	nc     net.Conn
 	server *pipeConn
+	log    *logged // of the server
 	mu     sync.Mutex
 	got    bytes.Buffer
 	eof    bool
+	err    error // that ended it
 }
 
 func (c *client) readAll() {
@@ -343,6 +353,7 @@ func (c *client) readAll() {
 		c.mu.Lock()
 		c.got.Write(b[:n])
 		c.eof = c.eof || err != nil
+		c.err = err
 		c.mu.Unlock()
 		if err != nil {
 			return

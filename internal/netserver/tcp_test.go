@@ -36,11 +36,16 @@ func serveTCP(t testing.TB, o Options, ln net.Listener) *record {
 // serveOn serves any sessions on ln until the test ends.
 func serveOn(t testing.TB, o Options, ln net.Listener, sessions func() session.Session) {
 	t.Helper()
+	serveAs(t, o, ln, Listener{New: sessions})
+}
+
+// serveAs serves ln as l says until the test ends.
+func serveAs(t testing.TB, o Options, ln net.Listener, l Listener) {
+	t.Helper()
 	srv := New(o)
 	done := make(chan error, 1)
-	go func() {
-		done <- srv.Serve(ln, Listener{Listener: session.Listener{Name: "tcp"}, New: sessions})
-	}()
+	l.Name = "tcp"
+	go func() { done <- srv.Serve(ln, l) }()
 	t.Cleanup(func() {
 		if err := srv.Shutdown(t.Context()); err != nil && t.Context().Err() == nil {
 			t.Errorf("Shutdown: %v", err)
