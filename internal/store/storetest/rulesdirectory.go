@@ -16,8 +16,6 @@ var directoryRules = []rule{
 	{"DomainWithEntriesStays", testDomainInUse},
 	{"AccountsAreMadeAndChanged", testAccounts},
 	{"AccountNeedsAFreeAddressInADomain", testAccountRefused},
-	{"IfVersionGuardsAChange", testIfVersion},
-	{"VersionGrowsWithEachPutAccount", testVersionGrows},
 	{"RemovedAccountTakesItsMailAlong", testRemoveAccount},
 	{"AliasesAreMadeChangedAndRemoved", testAliases},
 	{"AliasIsRefusedWhereItCantBe", testAliasRefused},
@@ -137,57 +135,6 @@ func testAccountRefused(e *env) {
 		})
 	}
 	e.account("@b@a.test") // the domain begins after the last @
-}
-
-func testIfVersion(e *env) {
-	id := e.account("alice@a.test")
-	v := e.version(id)
-	e.refused(store.PutAccount{Account: store.Account{ID: id, Password: "early"}, IfVersion: v + 1}, fault.Denied)
-	e.change(store.PutAccount{Account: store.Account{ID: id, Password: "one"}, IfVersion: v})
-	e.refused(store.PutAccount{Account: store.Account{ID: id, Password: "late", Disabled: true}, IfVersion: v}, fault.Denied)
-	e.sameAccount(store.Account{ID: id, Address: "alice@a.test", Password: "one", Created: day})
-	e.change(store.PutAccount{Account: store.Account{ID: id, Password: "two"}}) // zero asks for none
-	e.sameAccount(store.Account{ID: id, Address: "alice@a.test", Password: "two", Created: day})
-}
-
-// testVersionGrows: nothing but a PutAccount that is made changes it, and that
-// always does.
-func testVersionGrows(e *env) {
-	id := e.account("alice@a.test")
-	last := e.version(id)
-	if last == 0 {
-		e.Fatal("a new account has version 0, which asks for nothing")
-	}
-	for range 3 {
-		same := store.PutAccount{Account: store.Account{ID: id, Password: "same", Version: 1}}
-		e.change(same)
-		if v := e.version(id); v <= last {
-			e.Fatalf("after a change the version is %d, it was %d", v, last)
-		}
-		last = e.version(id)
-	}
-	_, err := e.st.Change(e.ctx,
-		store.PutAccount{Account: store.Account{ID: id}}, store.RemoveDomain{Name: "none.test"})
-	e.changeIndex(err, 1, fault.NotFound)
-	e.fill(id, "mail")
-	if v := e.version(id); v != last {
-		e.Fatalf("the version is %d, want %d: no account was changed", v, last)
-	}
-	e.change(
-		store.PutAccount{Account: store.Account{ID: id}, IfVersion: last},
-		store.PutAccount{Account: store.Account{ID: id}},
-	)
-	if v := e.version(id); v < last+2 {
-		e.Fatalf("after two changes the version is %d, it was %d", v, last)
-	}
-	e.refused(store.PutAccount{Account: store.Account{ID: id}, IfVersion: last}, fault.Denied)
-}
-
-func (e *env) version(id mail.AccountID) uint64 {
-	e.Helper()
-	a, err := e.st.Account(e.ctx, id)
-	e.ok(err)
-	return a.Version
 }
 
 func testRemoveAccount(e *env) {

@@ -44,6 +44,8 @@ func testHealth(e *env) {
 func testClosed(e *env) {
 	id := e.account("alice@a.test")
 	uids := e.fill(id, "body")
+	held := e.hold("held", inbox(id))
+	e.ok(e.st.PutRecord(e.ctx, store.Record{Key: "key"}))
 	a := e.accept("late", inbox(id))
 	unused := e.content([]byte("unused"))
 	d := e.maildrop(id, store.Exclusive, "test")
@@ -71,6 +73,13 @@ func testClosed(e *env) {
 	errs["Domains"] = listError(e.st.Domains(ctx, ""))
 	errs["Entries"] = listError(e.st.Entries(ctx, "", ""))
 	errs["Accounts"] = listError(e.st.Accounts(ctx, "", ""))
+	_, errs["Release"] = e.st.Release(ctx, held, day)
+	_, errs["Record"] = e.st.Record(ctx, "key")
+	errs["DropHeld"] = e.st.DropHeld(ctx, held)
+	errs["Held"] = listError(e.st.Held(ctx))
+	errs["ListRecords"] = listError(e.st.ListRecords(ctx, ""))
+	errs["PutRecord"] = e.st.PutRecord(ctx, store.Record{Key: "key"})
+	errs["RemoveRecord"] = e.st.RemoveRecord(ctx, "key")
 	errs["Health"] = e.st.Health()
 	for name, err := range errs {
 		if err == nil {

@@ -15,6 +15,9 @@ var persistenceRules = []rule{
 	{"UIDsGoOnAfterReopening", testUIDsGoOn},
 	{"AcceptIsIdempotentAfterReopening", testIdempotentReopened},
 	{"LocksEndWithTheStore", testLocksEnd},
+	{"HeldIsReleasedAfterReopening", testReleaseReopened},
+	{"AcceptOfAHeldMessageIsIdempotentAfterReopening", testHeldIdempotentReopened},
+	{"IfVersionGuardsAChangeAfterReopening", testIfVersionReopened},
 	{"AbandonedContentLeavesNothing", testAbandoned},
 	{"RemovedStaysRemoved", testRemovedStays},
 	{"AccountIDsAreNotReusedAfterReopening", testAccountIDsGoOn},
@@ -29,6 +32,8 @@ type inventory struct {
 	Messages  []store.Message
 	Octets    []string
 	Envelopes []mail.Envelope
+	Held      []store.Held
+	Records   []store.Record
 }
 
 // all takes the inventory, with its times in one zone.
@@ -38,6 +43,11 @@ func (e *env) all() inventory {
 		Domains:  collect(e, e.st.Domains(e.ctx, "")),
 		Entries:  collect(e, e.st.Entries(e.ctx, "", "")),
 		Accounts: collect(e, e.st.Accounts(e.ctx, "", "")),
+		Held:     e.held(),
+		Records:  e.records(""),
+	}
+	for i := range v.Held {
+		v.Held[i] = inUTC(v.Held[i])
 	}
 	for i := range v.Domains {
 		v.Domains[i].Created = v.Domains[i].Created.UTC()
@@ -67,7 +77,7 @@ func testOutlives(e *env) {
 	a, b := e.account("alice@a.test"), e.account("bob@b.test")
 	e.change(
 		store.PutAlias{Address: "@a.test", Targets: []string{"alice@a.test", "bob@b.test"}},
-		store.PutAccount{Account: store.Account{ID: b, Password: "$argon2id$x", Disabled: true, Quota: 1 << 40}},
+		store.PutAccount{Account: withCredentials(store.Account{ID: b, Disabled: true, Quota: 1 << 40})},
 	)
 	box, err := e.st.CreateMailbox(e.ctx, a, "Gesendet ü")
 	e.ok(err)
@@ -76,6 +86,13 @@ func testOutlives(e *env) {
 	for _, n := range sizes {
 		e.deliver(pattern(n), inbox(a), d, store.Delivery{Account: a, Mailbox: box.ID})
 	}
+	for _, n := range []int{0, 100, 300_000} {
+		e.hold(pattern(n), inbox(a), d)
+	}
+	for _, k := range []string{"cert/a.test", "cert/b.test", "gone"} {
+		e.ok(e.st.PutRecord(e.ctx, store.Record{Key: k, Value: []byte(pattern(len(k) * 1000)), Changed: day}))
+	}
+	e.ok(e.st.RemoveRecord(e.ctx, "gone"))
 	uids := uidsOf(e.list(a, mail.Inbox))
 	e.ok(e.st.Remove(e.ctx, a, mail.Inbox, uids[1:3]))
 	e.ok(e.st.SetFlags(e.ctx, a, mail.Inbox, uids, mail.Seen, 0))
@@ -191,4 +208,56 @@ func testAccountIDsGoOn(e *env) {
 	if v := e.box(again, mail.Inbox).UIDValidity; v == validity {
 		e.Errorf("UIDVALIDITY %d was used again", v)
 	}
+}
+
+func testReleaseReopened(e *env) {
+	a, b := e.account("alice@a.test"), e.account("bob@a.test")
+	d := inbox(b)
+	d.Prefix = []byte("Delivered-To: bob@a.test\r\n")
+	var held []mail.ID
+	for _, n := range []int{100, 300_000} {
+		held = append(held, e.hold(pattern(n), inbox(a), d))
+	}
+	dropped := e.hold("dropped", inbox(a))
+	e.reopen()
+	e.ok(e.st.DropHeld(e.ctx, dropped))
+	for i, n := range []int{100, 300_000} {
+		done, err := e.st.Release(e.ctx, held[i], day)
+		e.ok(err)
+		e.same("octets", e.read(a, mail.Inbox, done.Placed[0].UID), pattern(n))
+		e.same("octets", e.read(b, mail.Inbox, done.Placed[1].UID), string(d.Prefix)+pattern(n))
+	}
+	e.reopen()
+	e.counts(a, 2, 300_100)
+	if ids := e.heldIDs(); len(ids) != 0 {
+		e.Errorf("%v are held after their release", ids)
+	}
+	_, err := e.st.Release(e.ctx, held[0], day)
+	e.fails("a second Release", err, fault.NotFound)
+	if _, err := e.st.Check(e.ctx, false, func(f store.Finding) { e.Errorf("found %+v", f) }); err != nil {
+		e.Error(err)
+	}
+}
+
+func testHeldIdempotentReopened(e *env) {
+	id := e.account("alice@a.test")
+	first := e.hold("held", inbox(id))
+	for range 2 {
+		e.reopen()
+		again := e.accept("again", inbox(id))
+		again.ID = first
+		if done, err := e.st.Accept(e.ctx, again); err != nil || !done.Repeated || len(done.Placed) != 0 {
+			e.Errorf("Accept again says %+v, %v, want it repeated and nothing placed", done, err)
+		}
+	}
+	e.counts(id, 0, 0)
+}
+
+func testIfVersionReopened(e *env) {
+	id := e.account("alice@a.test")
+	v := e.version(id)
+	e.change(store.PutAccount{Account: store.Account{ID: id, Password: "one"}})
+	e.reopen()
+	e.refused(store.PutAccount{Account: store.Account{ID: id}, IfVersion: v}, fault.Denied)
+	e.change(store.PutAccount{Account: store.Account{ID: id}, IfVersion: e.version(id)})
 }

@@ -30,7 +30,8 @@ type rule struct {
 // store; Run closes it.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	for _, rules := range [][]rule{
-		messageRules, mailboxRules, flagRules, maildropRules, watchRules, directoryRules, listingRules, keeperRules, concurrencyRules,
+		messageRules, contentRules, mailboxRules, flagRules, maildropRules, watchRules, holdRules, recordRules,
+		directoryRules, accountRules, listingRules, keeperRules, concurrencyRules,
 	} {
 		for _, r := range rules {
 			t.Run(r.name, func(t *testing.T) {
