@@ -29,7 +29,7 @@ const (
 // to be too long. A part is known by where it begins and ends; none is kept.
 type walker struct {
 	lines *lineReader
-	stack []multipart
+	stack []enclosing
 	part  entity
 	parts int
 	folds int
@@ -41,8 +41,8 @@ type walker struct {
 	encoded   bool
 }
 
-// multipart is an entity whose parts are being gone through.
-type multipart struct {
+// enclosing is a multipart whose parts are being gone through.
+type enclosing struct {
 	boundary string
 	digest   bool // its parts are messages, if they don't say otherwise
 }
@@ -317,7 +317,7 @@ func (e *entity) sealedBy() string {
 // enter begins a multipart's preamble.
 func (w *walker) enter(kind, boundary string) {
 	coding, ok := w.part.encoding()
-	same := func(m multipart) bool { return m.boundary == boundary }
+	same := func(m enclosing) bool { return m.boundary == boundary }
 	switch {
 	case len(w.stack) == MaxPartDepth:
 		w.part.opaque = whyDeep
@@ -326,7 +326,7 @@ func (w *walker) enter(kind, boundary string) {
 	case !ok || !slices.Contains(identities, coding), slices.ContainsFunc(w.stack, same):
 		w.part.opaque = whyMalformed
 	default:
-		w.stack = append(w.stack, multipart{boundary: boundary, digest: kind == "multipart/digest"})
+		w.stack = append(w.stack, enclosing{boundary: boundary, digest: kind == "multipart/digest"})
 		w.part.place = outside
 	}
 }
