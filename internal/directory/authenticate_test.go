@@ -1,9 +1,7 @@
 package directory
 
 import (
-	"context"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,17 +21,18 @@ func (h *house) costs(what string, want int64, f func()) {
 }
 
 func (h *house) login(login, password string) error {
-	_, err := h.Authenticate(h.ctx, login, password)
+	_, err := h.Authenticate(h.ctx, Login{Name: login, Password: password, Protocol: "pop3"})
 	return err
 }
 
 func TestRightPasswordGivesTheAccountWithoutItsVerifier(t *testing.T) {
 	h := newHouse(t, Options{})
 	h.accounts("alice@a.test")
-	for _, login := range []string{"alice@a.test", "Alice@A.TEST", " alice@a.test "} {
-		account, err := h.Authenticate(h.ctx, login, "secret")
+	for _, login := range []string{"alice@a.test", "Alice@A.TEST", " alice@a.test ", "ａｌｉｃｅ@a.test"} {
+		got, err := h.Authenticate(h.ctx, Login{Name: login, Password: "secret"})
 		h.ok(err)
-		if account.Address != "alice@a.test" || account.ID == 0 || account.Password != "" {
+		account := got.Account
+		if got.AppPassword != "" || account.SCRAM != "" || account.Address != "alice@a.test" || account.ID == 0 || account.Password != "" {
 			t.Errorf("%q: got %+v with verifier %q", login, account, account.Password)
 		}
 	}
@@ -69,6 +68,19 @@ func TestRefusalsAreOneErrorAndOneHash(t *testing.T) {
 		{"no address", "alice", "secret"},
 		{"nothing", "", ""},
 		{"malformed", "a b\x00@", "secret"},
+		{"LDAP filter", "*)(uid=*", "secret"},
+		{"LDAP filter in an address", "*)(uid=*@a.test", "secret"},
+		{"SQL", "a' OR '1'='1", "secret"},
+		{"SQL in an address", `"a' OR '1'='1"@a.test`, "secret"},
+		{"NUL behind the name", "alice@a.test\x00", "secret"},
+		{"line end in the name", "alice@a.test\r\nQUIT", "secret"},
+		{"control character in the name", "al\x1bice@a.test", "secret"},
+		{"C1 control character in the name", "al\u0085ice@a.test", "secret"},
+		{"name that is not UTF-8", "al\xffice@a.test", "secret"},
+		{"name of 10,000 octets", strings.Repeat("a", 10_000), "secret"},
+		{"control character in the password", "alice@a.test", "sec\x07ret"},
+		{"password that is not UTF-8", "alice@a.test", "secret\xff"},
+		{"password in another alphabet's letters", "alice@a.test", "sесrеt\u200b"},
 		{"disabled", "disabled@a.test", "secret"},
 		{"disabled again", "disabled@a.test", "secret"},
 		{"no password", "nologin@a.test", "secret"},
@@ -166,12 +178,14 @@ func TestMarksDifferInEachPart(t *testing.T) {
 		{store.Account{ID: 1, Password: "abc"}, ""},
 		{store.Account{ID: 2, Password: "ab"}, "c"},
 		{store.Account{ID: 1, Password: "ab"}, "C"},
+		{store.Account{ID: 1, SCRAM: "ab"}, "c"},
+		{store.Account{ID: 1, Password: "a", SCRAM: "b"}, "c"},
 	} {
 		m := s.mark(row.account, row.password)
 		if other, ok := seen[m]; ok {
 			t.Errorf("%+v %q has the mark of %s", row.account, row.password, other)
 		}
-		seen[m] = row.account.Password + "/" + row.password
+		seen[m] = row.account.Password + "/" + row.account.SCRAM + "/" + row.password
 	}
 }
 
@@ -220,7 +234,8 @@ func TestReplacingAVerifierLosesNoOtherChange(t *testing.T) {
 	h.ok(err)
 	h.ok(h.SetDisabled(h.ctx, "alice@a.test", true)) // after the login has read the account
 	h.ok(h.SetQuota(h.ctx, "alice@a.test", 77))
-	h.strengthen(h.ctx, &before, foreign[5].password)
+	stale := before
+	h.renew(h.ctx, &stale, renewal{password: foreign[5].password, hash: true, keys: true})
 	after, err := h.account(h.ctx, "alice@a.test")
 	h.ok(err)
 	if !after.Disabled || after.Quota != 77 || after.Password == foreign[5].hash {
@@ -228,7 +243,7 @@ func TestReplacingAVerifierLosesNoOtherChange(t *testing.T) {
 	}
 
 	h.ok(h.SetPassword(h.ctx, "alice@a.test", "other"))
-	h.strengthen(h.ctx, &before, foreign[5].password)
+	h.renew(h.ctx, &before, renewal{password: foreign[5].password, hash: true, keys: true})
 	h.ok(h.SetDisabled(h.ctx, "alice@a.test", false))
 	h.ok(h.login("alice@a.test", "other"))
 }
@@ -243,33 +258,4 @@ func TestLoginThatCantBeToldIsNotDenied(t *testing.T) {
 		h.fails("login", h.login("alice@a.test", "secret"), want)
 	}
 	h.ok(h.login("alice@a.test", "secret"))
-}
-
-func TestHashesAtOnceAreBoundedAndWaitersCanLeave(t *testing.T) {
-	h := newHouse(t, Options{HashAtOnce: 2})
-	h.accounts("alice@a.test")
-	h.hashing <- struct{}{}
-	h.hashing <- struct{}{}
-	ctx, cancel := context.WithCancel(h.ctx)
-	cancel()
-	err := h.hash(ctx, func() { t.Error("a third hash ran") })
-	h.fails("with all places taken", err, fault.Transient)
-	<-h.hashing
-	<-h.hashing
-
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			if err := h.login("alice@a.test", "secret"); err != nil {
-				t.Errorf("login at once: %v", err)
-			}
-			if err := h.login("nobody@a.test", "secret"); !fault.Is(err, fault.Denied) {
-				t.Errorf("unknown login at once: %v", err)
-			}
-		})
-	}
-	wg.Wait()
-	if n := len(h.hashing); n != 0 {
-		t.Errorf("%d places are still taken", n)
-	}
 }

@@ -177,7 +177,7 @@ func (d *Directory) hash(ctx context.Context, from netip.Addr, f func()) error {
 	if err := d.hashing.enter(ctx, from); err != nil {
 		return err
 	}
-	defer d.hashing.leave()
+	defer d.hashing.leave(from)
 	d.hashes.Add(1)
 	f()
 	d.giveBack.Reset(hashPause)

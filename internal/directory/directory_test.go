@@ -31,6 +31,9 @@ func newHouse(t testing.TB, o Options) *house {
 	t.Helper()
 	h := &house{t: t, ctx: t.Context(), st: storetest.NewModel(), log: &bytes.Buffer{}, now: time.Unix(1_770_000_000, 0)}
 	o.Argon2 = cheap
+	if o.SCRAMIterations == 0 {
+		o.SCRAMIterations = MinSCRAMIterations
+	}
 	o.Logger = slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	o.Now = func() time.Time { return h.now }
 	h.Directory = New(h.st, o)

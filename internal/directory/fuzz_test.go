@@ -18,7 +18,7 @@ func FuzzImport(f *testing.F) {
 	f.Add("alice:"+foreign[0].hash+"\nalice::\n:\n,\n\"", "b.test", false)
 	f.Add(strings.Repeat("x", MaxImportLine+10)+"\na@a.test:{CRYPT}"+foreign[5].hash, "a.test", true)
 	f.Fuzz(func(t *testing.T, text, domain string, flag bool) {
-		h := newHouse(t, Options{})
+		h := newHouse(t, Options{SCRAMIterations: -1})
 		r, err := h.Import(h.ctx, strings.NewReader(text), ImportOptions{DefaultDomain: domain, CreateDomains: flag, Update: flag})
 		if err != nil {
 			h.fails("import", err, fault.Invalid)
@@ -37,6 +37,11 @@ func FuzzImport(f *testing.F) {
 			if account.Password != "" {
 				if _, err := parseVerifier(account.Password); err != nil {
 					t.Errorf("the verifier %q can't be run: %v", account.Password, err)
+				}
+			}
+			if account.SCRAM != "" {
+				if _, err := parseSCRAM(account.SCRAM); err != nil {
+					t.Errorf("the keys %q can't be used: %v", account.SCRAM, err)
 				}
 			}
 			if account.Quota < 0 {

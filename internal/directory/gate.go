@@ -16,9 +16,10 @@ const (
 )
 
 // gate lets a number of hashes run at one time. Who waits stands in the line of
-// the address that it comes from, and places are given to the lines in turn:
-// however long one line is, the first of another waits for the hashes that run
-// now, and for one of each other line.
+// the address that it comes from, and places are given to the lines in turn, to
+// one whose hash has just run last: however many wait at one address, who comes
+// from another waits for no more than the hashes that run now. Where many
+// addresses wait, it is one hash of each.
 type gate struct {
 	mu      sync.Mutex
 	free    int
@@ -72,7 +73,7 @@ func (g *gate) queue(from netip.Prefix) (chan error, error) {
 		g.free--
 		return nil, nil
 	}
-	i := slices.IndexFunc(g.lines, func(l *line) bool { return l.from == from })
+	i := g.find(from)
 	length := 0
 	if i >= 0 {
 		length = len(g.lines[i].waiters)
@@ -112,7 +113,7 @@ func (g *gate) sendAway(length int) bool {
 func (g *gate) abandon(from netip.Prefix, place chan error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	i := slices.IndexFunc(g.lines, func(l *line) bool { return l.from == from })
+	i := g.find(from)
 	if i >= 0 {
 		if at := slices.Index(g.lines[i].waiters, place); at >= 0 {
 			g.lines[i].waiters = slices.Delete(g.lines[i].waiters, at, at+1)
@@ -128,14 +129,17 @@ func (g *gate) abandon(from netip.Prefix, place chan error) {
 	}
 }
 
-// leave gives a place back.
-func (g *gate) leave() {
+// leave gives back the place of one who came from the address.
+func (g *gate) leave(from netip.Addr) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if i := g.find(origin(from)); i >= 0 {
+		g.moveLast(i)
+	}
 	g.next()
 }
 
-// next gives a place to the first of the next line, which becomes the last line.
+// next gives a place to the first of the first line, which becomes the last.
 func (g *gate) next() {
 	if len(g.lines) == 0 {
 		g.free++
@@ -145,8 +149,19 @@ func (g *gate) next() {
 	l.waiters[0] <- nil
 	l.waiters = slices.Delete(l.waiters, 0, 1)
 	g.waiting--
-	g.lines = slices.Delete(g.lines, 0, 1)
 	if len(l.waiters) > 0 {
-		g.lines = append(g.lines, l)
+		g.moveLast(0)
+		return
 	}
+	g.lines = slices.Delete(g.lines, 0, 1)
+}
+
+func (g *gate) moveLast(i int) {
+	l := g.lines[i]
+	g.lines = append(slices.Delete(g.lines, i, i+1), l)
+}
+
+// find returns where the line of an origin is, -1 if nobody stands in it.
+func (g *gate) find(from netip.Prefix) int {
+	return slices.IndexFunc(g.lines, func(l *line) bool { return l.from == from })
 }
