@@ -47,11 +47,17 @@
 //	D            The client drops the connection without a word.
 //	E event      Timeout, shutdown, shed or flood happens to the session. Such a
 //	             dialogue runs in memory only.
+//	E tls        The client makes the TLS handshake that it has asked for. It
+//	             believes every certificate.
 //	--- pop3     A new connection, to the listener for that protocol. The one
 //	             before stays open.
 //	--- 1        Back to the connection that was opened first.
 //
 // Client lines that follow one another are sent in one write.
+//
+// For a value {x-password} of Setup.Vars there is {x-plain}, the message of SASL
+// PLAIN that logs x@example.test in with it, in base64; and for each value {y},
+// {y-base64}.
 //
 // # Properties
 //
@@ -114,7 +120,7 @@ func (d *Dialogue) Connections() []Connection {
 // be run over a network.
 func (d *Dialogue) NeedsMemory() bool {
 	for _, s := range d.steps {
-		if s.kind == stepEvent {
+		if s.kind == stepEvent && s.event != session.TLSReady {
 			return true
 		}
 	}

@@ -2,6 +2,7 @@ package dialogue
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"net"
 	"net/netip"
@@ -66,6 +67,9 @@ func (s *shouter) Event(e session.Event) session.Step {
 	return session.Step{Reply: []byte("event\r\n"), Next: session.Close}
 }
 
+// alicePlain is what logs alice in.
+var alicePlain = base64.StdEncoding.EncodeToString([]byte("\x00alice@example.test\x00pw"))
+
 // runShouter runs a text in memory and returns the session of its last
 // connection.
 func runShouter(text string) (*shouter, error) {
@@ -82,7 +86,7 @@ func runShouter(text string) (*shouter, error) {
 				Remote:   netip.MustParseAddrPort("127.0.0.1:1"), Now: time.Now,
 			}), nil
 		},
-		Vars: map[string]string{"secret": "s3cret"},
+		Vars: map[string]string{"secret": "s3cret", "alice-password": "pw"},
 	})
 	return last, err
 }
@@ -113,6 +117,8 @@ func TestDialoguesThatGoAsWritten(t *testing.T) {
 		{"event", "S: *\nE timeout\nS: event\nX"},
 		{"dropped", "S: *\nD"},
 		{"two at once", "S: *\n--- p\nS: hello *\nC: b\nS: B\n--- 1\nC: a\nS: A\n--- 2\nC: bye\nS: BYE\nX"},
+		{"handshake", "S: *\nC: tls\nS: go\nE tls\nC: a\nS: A"},
+		{"derived values", "S: *\nC: {alice-plain}\nC: {secret-base64}\nS: " + strings.ToUpper(alicePlain) + "\nS: CZNJCMV0"},
 		{"start of TLS forgets plaintext", "S: *\nC: tls\nC: injected\nS: go\nC: a\nS: A"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -133,6 +139,8 @@ func TestDialoguesThatGoOtherwise(t *testing.T) {
 		{"server does not close", "S: *\nC: a\nS: A\nX\n", "want the server to close"},
 		{"server says more before it closes", "S: *\nC: bye\nX\n", "BYE"},
 		{"closed too early", "S: *\nC: bye\nS: BYE\nC: a\nS: A\n", "closed"},
+		{"handshake that the server has not begun", "S: *\nE tls\nC: a\nS: A\n", "has not begun TLS"},
+		{"more than the client read before the handshake", "S: *\nC: many\nS: a line\nE tls\n", "before the handshake"},
 		{"no such value", "S: *\nC: {nix}\nS: A\n", "{nix} has no value"},
 		{"line never comes", "S: *\nC: many\nS: ...\nS: nix\n", "12 other lines"},
 		{"octets differ", "S: *\nC: a\nS< \"B\\r\\n\"\n", `got "A\r\n"`},
@@ -191,6 +199,9 @@ func TestPropertiesAndGivenMessages(t *testing.T) {
 	}
 	if !d.NeedsMemory() {
 		t.Error("a dialogue with an event says that it can be run over a network")
+	}
+	if d, err = Parse("t", strings.NewReader("protocol smtp\nE tls\n")); err != nil || d.NeedsMemory() {
+		t.Errorf("got error %v; a handshake does not need memory", err)
 	}
 }
 

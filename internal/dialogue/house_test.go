@@ -3,11 +3,12 @@ package dialogue_test
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
 	"testing"
@@ -77,6 +78,8 @@ type house struct {
 	logins  *login.Service
 	vars    map[string]string
 	opened  int
+	// certificate is for connections over TCP.
+	certificate tls.Certificate
 }
 
 func newHouse(t *testing.T) *house {
@@ -89,16 +92,17 @@ func newHouse(t *testing.T) *house {
 	})
 	h := &house{
 		t:       t,
-		receive: receive.New(receive.Options{Store: model, Directory: people, Logger: log}),
+		receive: receive.New(receive.Options{Store: model, Directory: people, Rights: people, Logger: log}),
 		access:  access.New(access.Options{Maildrops: model, Lock: store.Exclusive, Logger: log}),
 		logins:  login.New(login.Options{Directory: people, Policy: login.Policy{MaxDelay: -1}}),
 		vars:    map[string]string{},
+
+		certificate: newCertificate(),
 	}
 	err := people.AddDomain(context.Background(), "example.test")
 	for _, name := range []string{"alice", "bob"} {
 		password := name + "'s password"
 		h.vars[name+"-password"] = password
-		h.vars[name+"-plain"] = base64.StdEncoding.EncodeToString([]byte("\x00" + name + "@example.test\x00" + password))
 		if err == nil {
 			_, err = people.AddAccount(context.Background(), directory.NewAccount{Address: name + "@example.test", Password: password})
 		}
@@ -109,18 +113,25 @@ func newHouse(t *testing.T) *house {
 	return h
 }
 
+// newCertificate returns one that nobody has a reason to believe.
+func newCertificate() tls.Certificate {
+	https := httptest.NewTLSServer(nil)
+	defer https.Close()
+	return https.TLS.Certificates[0]
+}
+
 // listener describes a listener of the house, and says how its sessions are made.
 func (h *house) listener(c dialogue.Connection) (session.Listener, func() session.Session, error) {
 	l := session.Listener{
 		Name: c.Protocol, Protocol: c.Protocol, Role: c.Role, Teach: c.Teach, Hostname: "mail.example.test",
-		PlaintextAuth: true,
+		PlaintextAuth: true, StartTLS: c.Protocol == "smtp",
 	}
 	switch c.Protocol {
 	case "smtp":
 		if l.Role == "" {
 			l.Role = "mx"
 		}
-		return l, func() session.Session { return smtp.New(h.receive, nil, nil) }, nil
+		return l, func() session.Session { return smtp.New(h.receive, h.logins, &smtp.Options{MaxHold: time.Hour}) }, nil
 	case "pop3":
 		return l, func() session.Session { return pop3.New(h.access, h.logins, nil) }, nil
 	}
@@ -152,7 +163,11 @@ func (h *house) dial(c dialogue.Connection) (dialogue.Transport, error) {
 	}
 	srv := netserver.New(netserver.Options{Grace: -1})
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln, netserver.Listener{Listener: l, New: newSession}) }()
+	go func() {
+		served <- srv.Serve(ln, netserver.Listener{
+			Listener: l, New: newSession, TLS: &tls.Config{Certificates: []tls.Certificate{h.certificate}}, MaxLine: smtp.MaxAuthLine + 2,
+		})
+	}()
 	h.t.Cleanup(func() {
 		_ = srv.Shutdown(context.Background())
 		<-served

@@ -1,6 +1,7 @@
 package dialogue
 
 import (
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"regexp"
@@ -9,6 +10,18 @@ import (
 
 // values are what {name} stands for.
 type values map[string]string
+
+// derive takes what the setup has, and what follows from it.
+func (v values) derive(vars map[string]string) {
+	encode := base64.StdEncoding.EncodeToString
+	for name, value := range vars {
+		v[name+"-base64"] = encode([]byte(value))
+		if who, ok := strings.CutSuffix(name, "-password"); ok {
+			v[who+"-plain"] = encode([]byte("\x00" + who + "@example.test\x00" + value)) // RFC 4616 §2
+		}
+	}
+	maps.Copy(v, vars)
+}
 
 var nameForm = regexp.MustCompile(`\{([a-z][a-z0-9-]*)\}`)
 

@@ -2,6 +2,7 @@ package dialogue
 
 import (
 	"bytes"
+	"errors"
 	"io"
 
 	"postrider/internal/session"
@@ -62,6 +63,17 @@ func (m *Memory) Event(e session.Event) {
 		m.take(m.s.Event(e))
 	}
 }
+
+// Handshake fails if the session has not asked for TLS. There is no handshake:
+// TLS is on as soon as the session wants it.
+func (m *Memory) Handshake() error {
+	if m.c.TLS == nil {
+		return errNoTLS
+	}
+	return nil
+}
+
+var errNoTLS = errors.New("the server has not begun TLS")
 
 // Close drops the connection from the client's end.
 func (m *Memory) Close() error {

@@ -48,7 +48,7 @@ type parser struct {
 
 var events = map[string]session.Event{
 	"timeout": session.Timeout, "shutdown": session.Shutdown,
-	"shed": session.Shed, "flood": session.Flood,
+	"shed": session.Shed, "flood": session.Flood, "tls": session.TLSReady,
 }
 
 var errAny = errors.New(`after "S: ..." comes an S: line or X`)
@@ -79,7 +79,7 @@ func (p *parser) parseLine(s string) error {
 	case words[0] == "E" && len(words) == 2:
 		e, ok := events[words[1]]
 		if !ok {
-			return fmt.Errorf("%q is no event; there are timeout, shutdown, shed and flood", words[1])
+			return fmt.Errorf("%q is no event; there are timeout, shutdown, shed, flood and tls", words[1])
 		}
 		return p.add(step{kind: stepEvent, event: e, text: words[1]})
 	case len(words) == 2:

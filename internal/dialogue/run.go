@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 
 	"postrider/internal/session"
@@ -21,6 +20,11 @@ type Transport interface {
 // eventer is a transport that things can happen to.
 type eventer interface {
 	Event(e session.Event)
+}
+
+// handshaker is a transport that can go on under TLS.
+type handshaker interface {
+	Handshake() error
 }
 
 // ErrSilent is the error of a read when the server waits for the client.
@@ -38,7 +42,7 @@ type Setup struct {
 // otherwise than written, what was wanted and what came.
 func (d *Dialogue) Run(setup Setup) error {
 	r := &runner{d: d, setup: setup, vars: values{}}
-	maps.Copy(r.vars, setup.Vars)
+	r.vars.derive(setup.Vars)
 	err := r.run()
 	for _, c := range r.conns {
 		if !c.gone {
@@ -136,13 +140,25 @@ func (r *runner) step(s *step) error {
 		r.at.gone = true
 		return r.at.transport.Close()
 	case stepEvent:
-		e, ok := r.at.transport.(eventer)
-		if !ok {
-			return fmt.Errorf("event %q: %w", s.text, errors.ErrUnsupported)
-		}
-		e.Event(s.event)
+		return r.event(s)
 	}
 	return nil
+}
+
+// event makes something happen.
+func (r *runner) event(s *step) error {
+	if t, ok := r.at.transport.(handshaker); ok && s.event == session.TLSReady {
+		if n := r.at.in.Buffered(); n > 0 {
+			rest, _ := r.at.in.Peek(n)
+			return fmt.Errorf("before the handshake, the server still says %q", rest)
+		}
+		return t.Handshake()
+	}
+	if t, ok := r.at.transport.(eventer); ok && s.event != session.TLSReady {
+		t.Event(s.event)
+		return nil
+	}
+	return fmt.Errorf("event %q: %w", s.text, errors.ErrUnsupported)
 }
 
 // send sends the client lines that wait.

@@ -25,8 +25,9 @@ func TestDialogues(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := &fakeBackend{}
-			open := func(c dialogue.Connection) (dialogue.Transport, error) { return openMemory(b, c.Teach), nil }
-			if err := d.Run(dialogue.Setup{Open: open}); err != nil {
+			open := func(c dialogue.Connection) (dialogue.Transport, error) { return openMemory(b, c), nil }
+			vars := map[string]string{"alice-password": alicePassword}
+			if err := d.Run(dialogue.Setup{Open: open, Vars: vars}); err != nil {
 				t.Error(err)
 			}
 			if b.open != 0 {
@@ -36,10 +37,12 @@ func TestDialogues(t *testing.T) {
 	}
 }
 
-func openMemory(b Backend, teach bool) dialogue.Transport {
-	return dialogue.NewMemory(New(b, nil, nil), &session.Conn{
+func openMemory(b Backend, c dialogue.Connection) dialogue.Transport {
+	return dialogue.NewMemory(New(b, &fakeLogins{}, nil), &session.Conn{
 		ID: "c1", Context: context.Background(), Remote: netip.MustParseAddrPort("192.0.2.9:4711"),
-		Listener: &session.Listener{Name: "test", Protocol: "smtp", Role: "mx", Teach: teach, Hostname: testHost},
-		Now:      func() time.Time { return testTime },
+		Listener: &session.Listener{
+			Name: "test", Protocol: "smtp", Role: c.Role, Teach: c.Teach, Hostname: testHost, StartTLS: true, PlaintextAuth: c.Teach,
+		},
+		Now: func() time.Time { return testTime },
 	})
 }

@@ -6,26 +6,49 @@ import (
 	"time"
 
 	"postrider/internal/mail"
+	"postrider/internal/sasl"
 	"postrider/internal/session"
+)
+
+// What a fuzzed listener is, as bits.
+const (
+	fuzzTeach = 1 << iota
+	fuzzSubmission
+	fuzzImplicit
+	fuzzStartTLS // the input must not be cut: what follows STARTTLS is dropped
+	fuzzTrusted
+	fuzzPlaintext
 )
 
 // FuzzSession gives a session whatever octets there are, through a driver that
 // obeys every step, cut into pieces at places that don't matter.
 func FuzzSession(f *testing.F) {
 	for _, s := range scripts {
+		kind := uint8(0)
+		if s.teach {
+			kind = fuzzTeach
+		}
 		if len(s.in) < 4096 {
-			f.Add([]byte(s.in), s.teach, uint16(7))
+			f.Add([]byte(s.in), kind, uint16(7))
 		}
 	}
-	for _, ending := range smugglingEndings {
-		f.Add([]byte(ehlo+envelope+"DATA\r\na"+ending+"MAIL FROM:<>\r\n"), false, uint16(3))
+	for _, s := range loginScripts {
+		if len(s.in) < 4096 {
+			f.Add([]byte(s.in), uint8(fuzzSubmission|fuzzImplicit), uint16(7))
+			f.Add([]byte(s.in), uint8(fuzzSubmission|fuzzStartTLS|fuzzPlaintext|fuzzTeach), uint16(0))
+		}
 	}
-	f.Fuzz(func(t *testing.T, in []byte, teach bool, piece uint16) {
-		whole, messages := fuzzOnce(t, in, teach, len(in)+1)
-		if piece == 0 {
+	f.Add([]byte(ehlo+"STARTTLS\r\n"+ehlo+authPlain), uint8(fuzzSubmission|fuzzStartTLS), uint16(0))
+	f.Add([]byte(ehlo+envelope+"DATA\r\n.\r\n"), uint8(fuzzSubmission|fuzzTrusted), uint16(1))
+	for _, ending := range smugglingEndings {
+		f.Add([]byte(ehlo+envelope+"DATA\r\na"+ending+"MAIL FROM:<>\r\n"), uint8(0), uint16(3))
+	}
+	f.Fuzz(func(t *testing.T, in []byte, kind uint8, piece uint16) {
+		whole, messages := fuzzOnce(t, in, kind, len(in)+1)
+		if piece == 0 || kind&fuzzStartTLS != 0 {
 			return
 		}
-		pieces, again := fuzzOnce(t, in, teach, int(piece))
+		pieces, again := fuzzOnce(t, in, kind, int(piece))
 		if whole != pieces || messages != again {
 			t.Errorf("cut into pieces of %d it is answered\n%q (%d messages), whole\n%q (%d messages)", piece, pieces, again, whole, messages)
 		}
@@ -33,9 +56,9 @@ func FuzzSession(f *testing.F) {
 }
 
 // fuzzOnce runs a session over in, in pieces, and checks what must always hold.
-func fuzzOnce(t *testing.T, in []byte, teach bool, piece int) (codesOf string, messages int) {
+func fuzzOnce(t *testing.T, in []byte, kind uint8, piece int) (codesOf string, messages int) {
 	b := &fakeBackend{verified: []string{"Alice <alice@example.test>"}}
-	d := newDriver(b, &Options{MaxSize: 1000, MaxRecipients: 3, MaxTransactions: 5, MaxJunk: 50}, teach)
+	d := fuzzConnect(b, kind)
 	for len(in) > 0 && !d.closed {
 		n := min(piece, len(in))
 		d.feed(in[:n])
@@ -54,6 +77,9 @@ func fuzzOnce(t *testing.T, in []byte, teach bool, piece int) (codesOf string, m
 		t.Errorf("%d contents are left open", b.open)
 	}
 	for _, m := range b.stored {
+		if nobody := m.client.Account == 0; nobody != (kind&fuzzSubmission == 0) {
+			t.Errorf("stored a message of account %d, as %s", m.client.Account, m.client.Role)
+		}
 		if len(m.octets) > 1000 || len(m.envelope.Recipients) == 0 {
 			t.Errorf("stored %d octets for %d recipients", len(m.octets), len(m.envelope.Recipients))
 		}
@@ -64,11 +90,26 @@ func fuzzOnce(t *testing.T, in []byte, teach bool, piece int) (codesOf string, m
 	return codes(d.out.String()), len(b.stored)
 }
 
+func fuzzConnect(b Backend, kind uint8) *driver {
+	f := &fakeLogins{}
+	if kind&fuzzTrusted != 0 {
+		f.trusted = sasl.Identity{Account: aliceAccount, Address: aliceAddress}
+	}
+	l := session.Listener{Role: "mx", Teach: kind&fuzzTeach != 0, StartTLS: kind&fuzzStartTLS != 0, PlaintextAuth: kind&fuzzPlaintext != 0}
+	if kind&fuzzSubmission != 0 {
+		l.Role = "submission"
+	}
+	return connect(setup{
+		Listener: l, backend: b, logins: f, implicit: kind&fuzzImplicit != 0,
+		options: &Options{MaxSize: 1000, MaxRecipients: 3, MaxTransactions: 5, MaxJunk: 50, MaxHold: time.Hour},
+	})
+}
+
 func FuzzParams(f *testing.F) {
-	for _, s := range []string{"SIZE=1 BODY=8BITMIME", "RET=HDRS ENVID=a+2Bb SMTPUTF8", "NOTIFY=NEVER", "NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+40b", "ORCPT=utf-8;\u00fc"} {
+	for _, s := range []string{"SIZE=1 BODY=8BITMIME", "RET=HDRS ENVID=a+2Bb SMTPUTF8", "NOTIFY=NEVER", "NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+40b", "ORCPT=utf-8;\u00fc", "AUTH=<> HOLDFOR=60", "HOLDUNTIL=2026-11-22T10:30:00Z AUTH=a+2Bb@c"} {
 		f.Add(s, true)
 	}
-	d := newDriver(&fakeBackend{}, &Options{MaxHold: time.Hour}, false)
+	d := submit(&fakeLogins{}, &Options{MaxHold: time.Hour})
 	f.Fuzz(func(t *testing.T, s string, eai bool) {
 		tx := &transaction{of: d.session.(*server)}
 		e := &tx.Envelope
@@ -108,6 +149,18 @@ func FuzzParseChunk(f *testing.F) {
 		c, counted, _ := parseChunk(arg)
 		if c.octets < 0 || counted && (len(arg) == 0 || arg[0] < '0' || arg[0] > '9') {
 			t.Errorf("%q: got %+v, %t", arg, c, counted)
+		}
+	})
+}
+
+func FuzzDecodeBase64(f *testing.F) {
+	for _, s := range []string{"", "=", "====", "YQ==", "YR==", "YWI=", "YWJj", "YQ=\n=", "Y Q=", "YQ", alicePlain} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		octets, ok := decodeBase64(text)
+		if ok && (octets == nil || b64(string(octets)) != string(text)) {
+			t.Errorf("%q: got %q", text, octets)
 		}
 	})
 }
