@@ -73,8 +73,11 @@ func (a *attempt) decide(ctx context.Context, c sasl.Claim, prove func(context.C
 // returns the answer.
 func (a *attempt) undecided(ctx context.Context, name string, why error) error {
 	level := slog.LevelError
-	if ctx.Err() != nil {
-		level = slog.LevelDebug // the client is gone
+	switch {
+	case ctx.Err() != nil: // the client is gone
+		level = slog.LevelDebug
+	case fault.Is(why, fault.Busy): // it passes
+		level = slog.LevelInfo
 	}
 	a.note(ctx, level, "login not decided", Entry{
 		Name: a.s.shownName(ctx, name), Result: Failed, Reason: printable(why.Error()),

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/text/secure/precis"
+	"golang.org/x/text/width"
 
 	"postrider/internal/fault"
 	"postrider/internal/mail"
@@ -76,11 +76,7 @@ func accountKey(name string) string {
 		sum := sha256.Sum256([]byte(name))
 		return "\x00" + string(sum[:16])
 	}
-	if !a.ASCII() {
-		if local, err := precis.UsernameCaseMapped.String(a.Local); err == nil { // RFC 8265 §3.3
-			a.Local = local
-		}
-	}
+	a.Local = width.Fold.String(a.Local) // RFC 8265 §3.3: as the directory looks for it
 	return a.Key()
 }
 
