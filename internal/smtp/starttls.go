@@ -26,7 +26,7 @@ func (s *server) startTLS([]byte) session.Step {
 // wrong stays counted.
 func (s *server) tlsReady() session.Step {
 	s.drop()
-	s.loggedIn = false
+	s.exchange, s.loggedIn = nil, false
 	s.client.setIdentity(sasl.Identity{})
 	s.client.Helo, s.client.Extended = "", false
 	s.client.TLS = describeTLS(s.conn.TLS)
