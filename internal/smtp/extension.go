@@ -38,9 +38,11 @@ func (s *server) extensions() string {
 		if e.offered != nil && !e.offered(s) {
 			continue
 		}
-		b.WriteString("\n" + e.keyword)
+		b.WriteByte('\n')
+		b.WriteString(e.keyword)
 		if e.parameters != nil {
-			b.WriteString(" " + e.parameters(s))
+			b.WriteByte(' ')
+			b.WriteString(e.parameters(s))
 		}
 	}
 	return b.String()
