@@ -124,7 +124,7 @@ func newCertificate() tls.Certificate {
 func (h *house) listener(c dialogue.Connection) (session.Listener, func() session.Session, error) {
 	l := session.Listener{
 		Name: c.Protocol, Protocol: c.Protocol, Role: c.Role, Teach: c.Teach, Hostname: "mail.example.test",
-		PlaintextAuth: true, StartTLS: c.Protocol == "smtp",
+		PlaintextAuth: true, StartTLS: true,
 	}
 	switch c.Protocol {
 	case "smtp":

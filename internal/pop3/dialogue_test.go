@@ -25,11 +25,9 @@ func TestDialogues(t *testing.T) {
 				b.add(m.To, fakeMessage{uid: mail.UID(i + 1), content: string(m.Content)})
 			}
 			open := func(c dialogue.Connection) (dialogue.Transport, error) {
-				conn := newConn(c.Teach)
-				conn.Listener.StartTLS = false // as where dialogues run over TCP
-				return dialogue.NewMemory(New(b, b, nil), conn), nil
+				return dialogue.NewMemory(New(b, b, nil), newConn(c.Teach)), nil
 			}
-			vars := map[string]string{"alice-password": fakePassword, "alice-plain": b64(plainMessage)}
+			vars := map[string]string{"alice-password": fakePassword}
 			if err := d.Run(dialogue.Setup{Open: open, Vars: vars}); err != nil {
 				t.Error(err)
 			}
