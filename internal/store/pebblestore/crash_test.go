@@ -18,7 +18,7 @@ import (
 // and after it.
 type crash struct {
 	fs            *vfs.MemFS
-	before, after map[mail.ID]entry
+	before, after knowledge
 	where         string
 }
 
@@ -115,8 +115,8 @@ func reopenCrashed(c crash, accounts []mail.AccountID) error {
 			s.Close()
 			return fmt.Errorf("accept after the crash: %w", err)
 		}
-		c.after[mail.ID{1}] = entry{body: []byte("after the crash"), to: accounts[:1], accepted: acknowledged}
-		c.before[mail.ID{1}] = c.after[mail.ID{1}]
+		c.after.mail[mail.ID{1}] = entry{body: []byte("after the crash"), to: accounts[:1], accepted: acknowledged}
+		c.before.mail[mail.ID{1}] = c.after.mail[mail.ID{1}]
 		if err := s.Close(); err != nil {
 			return err
 		}

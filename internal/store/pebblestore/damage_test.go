@@ -20,7 +20,7 @@ import (
 
 // soundStore returns the disk of a small store, with the accounts in it and what
 // clients know: closed in order, or as a crash leaves it.
-func soundStore(t *testing.T, closed bool) (*vfs.MemFS, []mail.AccountID, map[mail.ID]entry) {
+func soundStore(t *testing.T, closed bool) (*vfs.MemFS, []mail.AccountID, knowledge) {
 	t.Helper()
 	mem := vfs.NewCrashableMem()
 	o := smallOptions(mem)
@@ -114,7 +114,7 @@ func TestDamageAnywhereIsNeverSilent(t *testing.T) {
 }
 
 // damagedRound opens a store of which one file is damaged.
-func damagedRound(t *testing.T, sound *vfs.MemFS, path string, b []byte, what string, accounts []mail.AccountID, known map[mail.ID]entry) {
+func damagedRound(t *testing.T, sound *vfs.MemFS, path string, b []byte, what string, accounts []mail.AccountID, known knowledge) {
 	t.Helper()
 	fs := sound.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 0})
 	replace(t, fs, path, b)

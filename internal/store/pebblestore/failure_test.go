@@ -133,7 +133,7 @@ func failureRound(t *testing.T, f *failAt, n int) bool {
 	return f.hit.Load()
 }
 
-func verifyAfterFailure(fs vfs.FS, accounts []mail.AccountID, known map[mail.ID]entry) error {
+func verifyAfterFailure(fs vfs.FS, accounts []mail.AccountID, known knowledge) error {
 	s, err := Open(smallOptions(fs))
 	if err != nil {
 		return fmt.Errorf("open after the failure: %w", err)

@@ -21,8 +21,15 @@ import (
 
 // ledger is what clients know: what they asked for, and what was acknowledged.
 type ledger struct {
-	mu   sync.Mutex
-	mail map[mail.ID]*entry
+	mu      sync.Mutex
+	mail    map[mail.ID]*entry
+	records map[string]*recordHistory
+}
+
+// knowledge is a ledger as it was at one moment.
+type knowledge struct {
+	mail    map[mail.ID]entry
+	records map[string]recordHistory
 }
 
 type entry struct {
@@ -30,6 +37,11 @@ type entry struct {
 	to       []mail.AccountID
 	accepted state
 	removed  map[mail.AccountID]state
+	// held: it is in no mailbox until its release. Only one of released and dropped
+	// is asked for.
+	held     bool
+	released state
+	dropped  state
 }
 
 // state of something that was asked for.
@@ -41,19 +53,24 @@ const (
 	acknowledged
 )
 
-func newLedger() *ledger { return &ledger{mail: make(map[mail.ID]*entry)} }
+func newLedger() *ledger {
+	return &ledger{mail: make(map[mail.ID]*entry), records: make(map[string]*recordHistory)}
+}
 
 // copy returns the ledger as it is now.
-func (l *ledger) copy() map[mail.ID]entry {
+func (l *ledger) copy() knowledge {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	m := make(map[mail.ID]entry, len(l.mail))
+	k := knowledge{make(map[mail.ID]entry, len(l.mail)), make(map[string]recordHistory, len(l.records))}
 	for id, e := range l.mail {
 		c := *e
 		c.removed = maps.Clone(e.removed)
-		m[id] = c
+		k.mail[id] = c
 	}
-	return m
+	for key, r := range l.records {
+		k.records[key] = *r
+	}
+	return k
 }
 
 // prefixFor is the trace field of one copy.
@@ -77,19 +94,25 @@ func (w *load) run(seed uint64, workers, n int) {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(seed, uint64(i)))
 			for range n / workers {
-				w.step(r)
+				w.step(r, i)
 			}
 		})
 	}
 	wg.Wait()
 }
 
-func (w *load) step(r *rand.Rand) {
+func (w *load) step(r *rand.Rand, worker int) {
 	var err error
-	switch k := r.IntN(10); {
-	case k < 6:
-		err = w.accept(r)
-	case k < 9:
+	switch k := r.IntN(20); {
+	case k < 8:
+		err = w.accept(r, false)
+	case k < 11:
+		err = w.accept(r, true)
+	case k < 14:
+		err = w.endHold(r)
+	case k < 16:
+		err = w.record(r, worker)
+	case k < 19:
 		err = w.remove(r)
 	default:
 		err = w.s.SetFlags(context.Background(), w.accounts[r.IntN(len(w.accounts))], mail.Inbox, []mail.UID{mail.UID(1 + r.IntN(50))}, mail.Seen, 0)
@@ -104,7 +127,7 @@ func (w *load) step(r *rand.Rand) {
 	w.failed(err)
 }
 
-func (w *load) accept(r *rand.Rand) error {
+func (w *load) accept(r *rand.Rand, held bool) error {
 	body := make([]byte, w.sizes[r.IntN(len(w.sizes))])
 	for i := range body {
 		body[i] = byte(r.Uint32())
@@ -113,11 +136,15 @@ func (w *load) accept(r *rand.Rand) error {
 	r.Shuffle(len(to), func(i, j int) { to[i], to[j] = to[j], to[i] })
 	to = to[:1+r.IntN(len(to))]
 	id := mail.NewID(time.Now())
-	e := &entry{body: body, to: to, accepted: asked, removed: make(map[mail.AccountID]state)}
+	e := &entry{body: body, to: to, accepted: asked, removed: make(map[mail.AccountID]state), held: held}
 	w.l.mu.Lock()
 	w.l.mail[id] = e
 	w.l.mu.Unlock()
-	if err := acceptAs(w.s, id, body, to); err != nil {
+	var due time.Time
+	if held {
+		due = time.Unix(int64(r.IntN(10)), 0)
+	}
+	if err := acceptUntil(w.s, id, body, to, due); err != nil {
 		return err
 	}
 	w.l.mu.Lock()
@@ -127,6 +154,11 @@ func (w *load) accept(r *rand.Rand) error {
 }
 
 func acceptAs(s *Store, id mail.ID, body []byte, to []mail.AccountID) error {
+	return acceptUntil(s, id, body, to, time.Time{})
+}
+
+// acceptUntil is acceptAs of a message that is held until due, if that is not zero.
+func acceptUntil(s *Store, id mail.ID, body []byte, to []mail.AccountID, due time.Time) error {
 	c, err := s.NewContent(context.Background(), 0)
 	if err != nil {
 		return err
@@ -137,7 +169,7 @@ func acceptAs(s *Store, id mail.ID, body []byte, to []mail.AccountID) error {
 			return err
 		}
 	}
-	a := store.Accept{ID: id, Content: c, Received: time.Now(), Envelope: mail.Envelope{ID: id}}
+	a := store.Accept{ID: id, Content: c, Received: time.Now(), Envelope: mail.Envelope{ID: id}, Hold: due}
 	for _, account := range to {
 		a.Deliveries = append(a.Deliveries, store.Delivery{Account: account, Mailbox: mail.Inbox, Prefix: prefixFor(account)})
 	}
@@ -198,37 +230,51 @@ func addAccounts(t testing.TB, s *Store, n int) []mail.AccountID {
 // verify holds a store against the ledger: before is what was known before the
 // moment that the store shows, after what was known after it. Set aside are
 // contents that the store has said it could not keep.
-func verify(s *Store, accounts []mail.AccountID, before, after map[mail.ID]entry) error {
+func verify(s *Store, accounts []mail.AccountID, before, after knowledge) error {
 	has := make(map[mail.ID]map[mail.AccountID]bool)
 	for _, account := range accounts {
 		if err := verifyInbox(s, account, after, has); err != nil {
 			return err
 		}
 	}
-	for id, e := range after {
+	held, err := verifyHeld(s, after)
+	if err != nil {
+		return err
+	}
+	if err := verifyRecords(s, before, after); err != nil {
+		return err
+	}
+	for id, e := range after.mail {
+		before := before.mail[id]
 		there := 0
 		for _, account := range e.to {
 			switch in := has[id][account]; {
-			case in && before[id].removed[account] == acknowledged:
+			case in && before.removed[account] == acknowledged:
 				return fmt.Errorf("message %v is back in %d after its removal was acknowledged", id, account)
 			case in || e.removed[account] != notAsked:
 				there++
 			}
 		}
-		if there != len(e.to) && (there != 0 || before[id].accepted == acknowledged) {
+		if e.held {
+			if err := e.verifyHold(&before, held[id], len(has[id]), there); err != nil {
+				return fmt.Errorf("message %v (%d octets): %w", id, len(e.body), err)
+			}
+			continue
+		}
+		if there != len(e.to) && (there != 0 || before.accepted == acknowledged) {
 			return fmt.Errorf("message %v (%d octets) is in %d of %d mailboxes; accepted before: %v",
-				id, len(e.body), there, len(e.to), before[id].accepted == acknowledged)
+				id, len(e.body), there, len(e.to), before.accepted == acknowledged)
 		}
 	}
 	return nil
 }
 
-func verifyInbox(s *Store, account mail.AccountID, after map[mail.ID]entry, has map[mail.ID]map[mail.AccountID]bool) error {
+func verifyInbox(s *Store, account mail.AccountID, after knowledge, has map[mail.ID]map[mail.AccountID]bool) error {
 	for m, err := range s.List(context.Background(), account, mail.Inbox, 0) {
 		if err != nil {
 			return fmt.Errorf("list %d: %w", account, err)
 		}
-		e, ok := after[m.ID]
+		e, ok := after.mail[m.ID]
 		if !ok || !slices.Contains(e.to, account) {
 			return fmt.Errorf("message %v in %d was never sent there", m.ID, account)
 		}

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -82,6 +83,11 @@ func (h *history) actions() map[string]func(*rapid.T) {
 		"repeat":        h.repeat,
 		"flags":         h.setFlags,
 		"remove":        h.remove,
+		"hold":          h.hold,
+		"release":       h.release,
+		"dropHeld":      h.dropHeld,
+		"putRecord":     h.putRecord,
+		"removeRecord":  h.removeRecord,
 		"openDrop":      h.openDrop,
 		"dropRemove":    h.dropRemove,
 		"closeDrop":     h.closeDrop,
@@ -145,11 +151,16 @@ func (b *historyBox) drawUIDs(t *rapid.T) (model, engine []mail.UID) {
 // change makes changes in both, given with the model's account IDs, and notes
 // the accounts made.
 func (h *history) change(t *rapid.T, changes ...store.Change) {
+	changes = slices.Clone(changes)
 	translated := make([]store.Change, len(changes))
 	for i, c := range changes {
 		switch c := c.(type) {
 		case store.PutAccount:
+			forModel := c
+			forModel.IfVersion = h.ifVersion(h.model, c.Account.ID, c.IfVersion)
+			changes[i] = forModel
 			c.Account.ID = h.engineID(c.Account.ID)
+			c.IfVersion = h.ifVersion(h.engine, c.Account.ID, c.IfVersion)
 			translated[i] = c
 		case store.RemoveAccount:
 			translated[i] = store.RemoveAccount{ID: h.engineID(c.ID)}
@@ -221,23 +232,52 @@ func (h *history) removeDomain(t *rapid.T) { h.change(t, store.RemoveDomain{Name
 func (h *history) putAccount(t *rapid.T) { h.change(t, h.drawNewAccount(t)) }
 
 func (h *history) drawNewAccount(t *rapid.T) store.Change {
-	return store.PutAccount{New: true, Account: store.Account{
-		Address: h.drawAddress(t), Password: drawPassword(t, "password"), Quota: rapid.Int64Range(0, 1<<40).Draw(t, "quota"), Created: day,
-	}}
+	return store.PutAccount{New: true, Account: drawCredentials(t, store.Account{
+		Address: h.drawAddress(t), Quota: rapid.Int64Range(0, 1<<40).Draw(t, "quota"), Created: day,
+	})}
 }
 
-func drawPassword(t *rapid.T, label string) string {
-	return rapid.SampledFrom([]string{"", "one", "two"}).Draw(t, label)
+// drawCredentials gives an account credentials of some kinds.
+func drawCredentials(t *rapid.T, a store.Account) store.Account {
+	if rapid.Bool().Draw(t, "credentials") {
+		a = withCredentials(a)
+	}
+	a.Password = rapid.SampledFrom([]string{"", "one", "two"}).Draw(t, "password")
+	a.AppPasswords = a.AppPasswords[:rapid.IntRange(0, len(a.AppPasswords)).Draw(t, "app passwords")]
+	return a
+}
+
+// What a history has in IfVersion: each store has versions of its own.
+const (
+	versionNow   = 1
+	versionOther = 2
+)
+
+// ifVersion translates an IfVersion for a store. Changes of one commit see the
+// versions as they were before it, so that a later one with an account's version
+// of now is refused.
+func (h *history) ifVersion(st store.Store, id mail.AccountID, version uint64) uint64 {
+	a, err := st.Account(h.ctx, id)
+	switch {
+	case version == 0:
+		return 0
+	case err != nil:
+		return 1 // there is no such account
+	case version == versionNow:
+		return a.Version
+	default:
+		return a.Version + 1<<32
+	}
 }
 
 func (h *history) changeAccount(t *rapid.T) { h.change(t, h.drawChangedAccount(t)) }
 
 func (h *history) drawChangedAccount(t *rapid.T) store.Change {
 	return store.PutAccount{
-		Account: store.Account{
-			ID: h.drawAccount(t), Password: drawPassword(t, "password"),
-			Disabled: rapid.Bool().Draw(t, "disabled"), Quota: rapid.Int64Range(0, 10).Draw(t, "quota"),
-		},
+		IfVersion: rapid.SampledFrom([]uint64{0, 0, versionNow, versionOther}).Draw(t, "if version"),
+		Account: drawCredentials(t, store.Account{
+			ID: h.drawAccount(t), Disabled: rapid.Bool().Draw(t, "disabled"), Quota: rapid.Int64Range(0, 10).Draw(t, "quota"),
+		}),
 	}
 }
 

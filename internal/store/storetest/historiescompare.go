@@ -16,6 +16,8 @@ import (
 // compare compares all that the two stores show.
 func (h *history) compare(t *rapid.T) {
 	h.compareDirectory(t)
+	h.compareHeld(t)
+	h.compareRecords(t)
 	for _, id := range h.accounts {
 		h.compareAccount(t, id)
 	}
@@ -83,7 +85,12 @@ func (h *history) compareDirectory(t *rapid.T) {
 }
 
 func accountText(a store.Account) string {
-	return fmt.Sprintf("%d %s %s %v %d %d/%d %d", a.ID, a.Address, a.Password, a.Disabled, a.Quota, a.Messages, a.Octets, a.Created.Unix())
+	passwords := ""
+	for _, p := range a.AppPasswords {
+		passwords += fmt.Sprintf("%s %q %x %s %d %d,", p.Name, p.Scope, p.Hash, p.SCRAM, p.Created.Unix(), p.Used.Unix())
+	}
+	return fmt.Sprintf("%d %s %s %s %x %q [%s] %v %d %d/%d %d", a.ID, a.Address, a.Password, a.SCRAM, a.LegacySecret, a.Grants, passwords,
+		a.Disabled, a.Quota, a.Messages, a.Octets, a.Created.Unix())
 }
 
 func (h *history) compareAccount(t *rapid.T, id mail.AccountID) {

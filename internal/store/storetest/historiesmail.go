@@ -17,6 +17,13 @@ import (
 var historySizes = []int{0, 1, 10, 100, 1000, 5000, 70_000, 200_000}
 
 func (h *history) deliver(t *rapid.T) {
+	a, body := h.drawAccept(t)
+	h.accept(t, a, body)
+	h.accepts, h.bodies = append(h.accepts, a), append(h.bodies, body)
+}
+
+// drawAccept returns an Accept with the model's IDs, without content, and its body.
+func (h *history) drawAccept(t *rapid.T) (store.Accept, string) {
 	if len(h.boxes) == 0 {
 		t.Skip("no mailbox yet")
 	}
@@ -30,9 +37,7 @@ func (h *history) deliver(t *rapid.T) {
 		}
 		a.Deliveries = append(a.Deliveries, d)
 	}
-	body := pattern(rapid.SampledFrom(historySizes).Draw(t, "octets"))
-	h.accept(t, a, body)
-	h.accepts, h.bodies = append(h.accepts, a), append(h.bodies, body)
+	return a, pattern(rapid.SampledFrom(historySizes).Draw(t, "octets"))
 }
 
 // repeat makes an Accept that was made, as after a lost answer.
@@ -56,9 +61,13 @@ func (h *history) accept(t *rapid.T, a store.Accept, body string) {
 	got, engineErr := h.acceptIn(h.engine, forEngine, body)
 	what := fmt.Sprintf("Accept(%s, %d octets, %+v)", a.ID, len(body), a.Deliveries)
 	agree(t, what, engineErr, modelErr)
-	if modelErr != nil {
-		return
+	if modelErr == nil {
+		h.placed(t, what, got, want)
 	}
+}
+
+// placed compares what an Accept or a Release answered, and notes the UIDs.
+func (h *history) placed(t *rapid.T, what string, got, want store.Accepted) {
 	if got.Repeated != want.Repeated || len(got.Placed) != len(want.Placed) {
 		t.Fatalf("%s: the engine says %+v, the model %+v", what, got, want)
 	}
