@@ -54,7 +54,7 @@ func (s *Server) receive(nc net.Conn, l *listener) {
 	}
 	if !s.makeRoom(l) {
 		l.metrics.refused[tooMany].Inc()
-		if s.leaving >= maxLeaving || l.Implicit {
+		if s.leaving >= maxLeaving {
 			nc.Close()
 			return
 		}

@@ -141,7 +141,10 @@ var fakeCommands = map[string]func(f *fake, arg string) session.Step{
 		s.Secret = true
 		return s
 	},
-	"tls": func(f *fake, _ string) session.Step {
+	"tls": func(f *fake, arg string) session.Step {
+		if arg == "later" {
+			<-f.rec.block
+		}
 		s := say("go ahead")
 		s.Next = session.StartTLS
 		return s

@@ -53,3 +53,52 @@ func FuzzDriver(f *testing.F) {
 		}
 	})
 }
+
+// FuzzHandshake sends random octets in two pieces where a handshake is due, with
+// and without an upgrade before. Whatever they are, no session gets to see them,
+// and the server does not go down.
+func FuzzHandshake(f *testing.F) {
+	server, good := ends(f)
+	hello := helloOf(f, good)
+	f.Add([]byte(hello), uint16(5), false)
+	f.Add([]byte(hello[:len(hello)/2]), uint16(100), true)
+	f.Add([]byte(hello+injected), uint16(1), false)
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), uint16(4), false)
+	f.Add([]byte("EHLO x\r\n"), uint16(0), true)
+	f.Add([]byte("\x15\x03\x01\x00\x02\x02\x28"), uint16(6), false)
+	f.Add([]byte("\x80\x2e\x01\x00\x02"), uint16(2), false)
+	f.Fuzz(func(t *testing.T, in []byte, cut uint16, upgrade bool) {
+		if len(in) > 1<<14 {
+			return
+		}
+		rec := &record{}
+		l := implicit(server)
+		if upgrade {
+			l = upgrading(server)
+		}
+		l.New = func() session.Session { return &fake{rec: rec} }
+		p := newPipes()
+		srv := New(Options{HandshakeWait: 5 * time.Second, WriteWait: 5 * time.Second, Grace: 5 * time.Second})
+		go srv.Serve(p, l)
+		near, far := net.Pipe()
+		p.conns <- far
+		c := &client{nc: near}
+		if upgrade {
+			go c.send("tls\r\n")
+			io.CopyN(io.Discard, near, int64(len("hi\r\ngo ahead\r\n")))
+		}
+		heard := make(chan struct{})
+		go func() { io.Copy(io.Discard, near); close(heard) }()
+		k := min(int(cut), len(in))
+		c.send(string(in[:k]))
+		c.send(string(in[k:]))
+		near.Close()
+		<-heard
+		if err := srv.Shutdown(t.Context()); err != nil {
+			t.Errorf("Shutdown: got %v, want nil", err)
+		}
+		if n := rec.count("tls") + rec.count("start"); upgrade && n != 1 || !upgrade && n != 0 {
+			t.Errorf("upgrade %t: got %d starts and TLSReady", upgrade, n)
+		}
+	})
+}

@@ -57,9 +57,6 @@ func (c *conn) mayStartTLS() error {
 func (c *conn) dropPlaintext() {
 	n := c.in.discard()
 	c.split = wire.Splitter{Limit: c.l.MaxLine, Teach: c.l.Teach}
-	if c.telnet != nil {
-		c.telnet = new(wire.Telnet)
-	}
 	if n == 0 {
 		return
 	}

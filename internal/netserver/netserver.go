@@ -4,7 +4,8 @@
 //
 // A connection is one goroutine that reads, calls the session and writes, in
 // that order. While it waits for a line it holds a read buffer of 512 octets and
-// nothing else; larger buffers are borrowed while there is content or output.
+// nothing else, but for what crypto/tls holds of a connection with TLS; larger
+// buffers are borrowed while there is content or output.
 package netserver
 
 import (

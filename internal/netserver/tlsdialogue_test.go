@@ -92,15 +92,21 @@ func TestEndOverTLSIsToldByCloseNotify(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, Options{}, implicit(server))
 				defer w.stop()
-				c, _ := w.dialTLS(cfg)
+				c := w.dialMute("192.0.2.9:1000")
+				heard := &tapped{Conn: c.nc}
+				c.nc = heard
+				older := cfg.Clone() // which shows an alert as one
+				older.MaxVersion = tls.VersionTLS12
+				c.secure(older)
 				c.expect("hi\r\n")
 				c.send(tt.send)
 				time.Sleep(tt.wait)
 				c.expectEnd(tt.last)
-				if !errors.Is(c.err, io.EOF) {
-					t.Errorf("client's connection ended by %v, want a clean end", c.err)
+				const alert = 21 // RFC 5246 §6.2.1
+				if !errors.Is(c.err, io.EOF) || heard.last[0] != alert {
+					t.Errorf("client's connection ended by %v after %x, want a clean end", c.err, heard.last)
 				}
-				if !strings.Contains(w.log.String(), "tls=TLSv1.3") {
+				if !strings.Contains(w.log.String(), "tls=TLSv1.2") {
 					t.Errorf("log lacks the version: %s", w.log)
 				}
 			})
@@ -121,6 +127,20 @@ func (h *heldWrites) Write(p []byte) (int, error) {
 	}
 	h.kept = append(h.kept, p...)
 	return len(p), nil
+}
+
+// tapped keeps what was read last.
+type tapped struct {
+	net.Conn
+	last []byte
+}
+
+func (t *tapped) Read(p []byte) (int, error) {
+	n, err := t.Conn.Read(p)
+	if n > 0 {
+		t.last = append(t.last[:0], p[:n]...)
+	}
+	return n, err
 }
 
 // headFirst sends a header before what is written first, together with so many
@@ -211,6 +231,9 @@ func TestPeerThatDoesNotReadIsClosedOverTLS(t *testing.T) {
 		synctest.Wait()
 		if n := w.rec.count("closed"); n != 1 {
 			t.Errorf("Closed came %d times, want once", n)
+		}
+		if !strings.Contains(w.log.String(), `why="peer does not read"`) {
+			t.Errorf("connection is not closed at once: log %s", w.log)
 		}
 		c.nc.Close()
 	})

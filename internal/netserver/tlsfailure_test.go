@@ -315,6 +315,26 @@ func TestHandshakeEndsWhenTheConnectionHasToGo(t *testing.T) {
 	}
 }
 
+func TestNoHandshakeBeginsAfterShutdown(t *testing.T) {
+	server, _ := ends(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Grace: time.Hour}, upgrading(server))
+		defer w.stop()
+		c := w.dial()
+		c.send("tls later\r\n")
+		synctest.Wait()
+		result := w.shutdown(t.Context())
+		close(w.rec.block)
+		c.expectEnd("hi\r\ngo ahead\r\n")
+		if err := <-result; err != nil {
+			t.Errorf("Shutdown: got %v, want nil", err)
+		}
+		if !strings.Contains(w.log.String(), "why=shutdown") {
+			t.Errorf("log: %s", w.log)
+		}
+	})
+}
+
 func TestNewcomerWithoutRoomGetsNoHandshake(t *testing.T) {
 	server, good := ends(t)
 	for _, tt := range []struct {
