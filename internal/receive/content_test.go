@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"strings"
 	"testing"
@@ -311,7 +312,10 @@ func (s *site) transaction(to ...string) *smtp.Transaction {
 }
 
 // hole is a store that keeps nothing.
-type hole struct{ size int64 }
+type hole struct {
+	store.Holds
+	size int64
+}
 
 func (h *hole) NewContent(context.Context, int64) (store.Content, error) { return &hole{}, nil }
 func (h *hole) Accept(_ context.Context, a store.Accept) (store.Accepted, error) {
@@ -321,6 +325,8 @@ func (h *hole) Health() error               { return nil }
 func (h *hole) Write(p []byte) (int, error) { h.size += int64(len(p)); return len(p), nil }
 func (h *hole) Size() int64                 { return h.size }
 func (h *hole) Discard()                    {}
+
+func (h *hole) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }
 
 func TestMemoryDoesNotGrowWithTheMessage(t *testing.T) {
 	s := newSite(t, func(*storetest.Model) Store { return new(hole) })

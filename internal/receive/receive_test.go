@@ -51,7 +51,7 @@ func TestRecipientsGetTheVerdictOfTheirAddress(t *testing.T) {
 		})
 	}
 	for reason, want := range map[string]float64{"relay": 5, "unknown user": 5, "over quota": 3} {
-		if got := s.metric("postrider_refused_total", "reason="+reason, "stage=rcpt"); got != want {
+		if got := s.metric("postrider_refused_total", "reason="+reason, "role=mx", "stage=rcpt"); got != want {
 			t.Errorf("refused for %s: got %v, want %v", reason, got, want)
 		}
 	}

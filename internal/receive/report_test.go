@@ -60,7 +60,7 @@ func TestLogLinesAreBounded(t *testing.T) {
 	for range 1000 {
 		tx.Envelope.Recipients = append(tx.Envelope.Recipients, mail.Recipient{Address: mail.Address{Local: "a", Domain: "b.test"}})
 	}
-	s.receiver.accepted(t.Context(), tx, 1, 1, 0)
+	s.receiver.accepted(t.Context(), tx, acceptance{octets: 1, copies: 1})
 	if n := s.log.Len(); n > 1000 {
 		t.Errorf("got a line of %d octets", n)
 	}

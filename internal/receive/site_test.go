@@ -16,6 +16,7 @@ import (
 	"postrider/internal/dialogue"
 	"postrider/internal/directory"
 	"postrider/internal/mail"
+	"postrider/internal/sasl"
 	"postrider/internal/session"
 	"postrider/internal/smtp"
 	"postrider/internal/store"
@@ -34,6 +35,9 @@ type site struct {
 	accounts map[string]mail.AccountID
 	ctx      context.Context
 	teach    bool
+	now      func() time.Time
+	// submitter is who logs in by PLAIN; then the listener's role is submission.
+	submitter string
 }
 
 // full is an account that has no room left for 1,000 octets.
@@ -42,10 +46,16 @@ const fullQuota = 2_000
 // newSite makes the domains example.test and catch.test, and who has addresses
 // in them. With wrap, the receiver gets another store in place of the model.
 func newSite(t testing.TB, wrap func(*storetest.Model) Store) *site {
+	return newLimitedSite(t, wrap, SubmissionLimits{})
+}
+
+// newLimitedSite is newSite with other limits of submission.
+func newLimitedSite(t testing.TB, wrap func(*storetest.Model) Store, limits SubmissionLimits) *site {
 	t.Helper()
 	s := &site{
 		t: t, model: storetest.NewModel(), registry: prometheus.NewRegistry(),
 		accounts: map[string]mail.AccountID{}, ctx: context.Background(),
+		now: func() time.Time { return testTime },
 	}
 	changes := []store.Change{
 		store.PutDomain{Domain: store.Domain{Name: "example.test"}},
@@ -56,6 +66,9 @@ func newSite(t testing.TB, wrap func(*storetest.Model) Store) *site {
 		a := store.Account{Address: n + "@example.test"}
 		if n == "full" {
 			a.Quota = fullQuota
+		}
+		if n == "carol" {
+			a.Grants = []string{"alice@example.test", "@catch.test"}
 		}
 		changes = append(changes, store.PutAccount{New: true, Account: a})
 	}
@@ -77,12 +90,15 @@ func newSite(t testing.TB, wrap func(*storetest.Model) Store) *site {
 		st = wrap(s.model)
 	}
 	log := slog.New(slog.NewTextHandler(&s.log, nil))
+	dir := directory.New(s.model, directory.Options{Postmaster: "admin@example.test", Delimiters: "+", Logger: log})
 	s.receiver = New(Options{
 		Store:      st,
-		Directory:  directory.New(s.model, directory.Options{Postmaster: "admin@example.test", Delimiters: "+", Logger: log}),
+		Directory:  dir,
+		Rights:     dir,
+		Submission: limits,
 		Logger:     log,
 		Registerer: s.registry,
-		Now:        func() time.Time { return testTime },
+		Now:        func() time.Time { return s.now() },
 	})
 	return s
 }
@@ -92,10 +108,19 @@ func (s *site) connect() *dialogue.Memory {
 	c := &session.Conn{
 		ID: "c1", Context: s.ctx, Remote: netip.MustParseAddrPort("192.0.2.1:4711"),
 		Listener: &session.Listener{Name: "test-mx", Protocol: "smtp", Role: "mx", Hostname: "mx.example.test", Teach: s.teach},
-		Now:      func() time.Time { return testTime },
+		Now:      s.now,
 	}
-	m := dialogue.NewMemory(smtp.New(s.receiver, nil), c)
+	if s.submitter == "" {
+		m := dialogue.NewMemory(smtp.New(s.receiver, nil, nil), c)
+		replies(s.t, m)
+		return m
+	}
+	c.Listener.Name, c.Listener.Role = "test-submission", "submission"
+	logins := &anybody{identity: sasl.Identity{Account: s.accounts[s.submitter], Address: s.submitter + "@example.test"}}
+	m := dialogue.NewMemory(smtp.New(s.receiver, logins, &smtp.Options{MaxHold: 30 * 24 * time.Hour}), c)
 	replies(s.t, m)
+	say(s.t, m, "EHLO client.example.org")
+	wantPrefix(s.t, "AUTH", say(s.t, m, "AUTH PLAIN eA==")[0], "235 2.7.0")
 	return m
 }
 
