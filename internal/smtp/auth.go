@@ -184,7 +184,6 @@ func (s *server) authorized(c *Command) bool {
 // recognize looks whether the client's address is trusted since a recent login
 // by POP3. What it says is good for one transaction.
 func (s *server) recognize() bool {
-	s.client.setIdentity(sasl.Identity{})
 	if s.logins == nil {
 		return false
 	}
