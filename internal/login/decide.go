@@ -95,7 +95,7 @@ func (a *attempt) succeeded(ctx context.Context, name string, p proof) sasl.Iden
 	a.s.visits.visited(a.c, p.account, p.appPassword, now)
 	a.note(ctx, slog.LevelInfo, "login", Entry{
 		Name: printable(name), Account: p.account.Address, AppPassword: p.appPassword, Result: OK,
-	}, p.account.Address)
+	}, name)
 	if p.appPassword != "" {
 		if err := a.s.o.Directory.Used(context.WithoutCancel(ctx), p.account.ID, p.appPassword, now); err != nil {
 			a.s.o.Logger.LogAttrs(ctx, slog.LevelWarn, "the use of an app password was not noted",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -76,8 +77,23 @@ func accountKey(name string) string {
 		sum := sha256.Sum256([]byte(name))
 		return "\x00" + string(sum[:16])
 	}
-	a.Local = width.Fold.String(a.Local) // RFC 8265 §3.3: as the directory looks for it
+	return folded(a)
+}
+
+// folded is the key of an address with wide and narrow letters mapped to the usual
+// ones (RFC 8265 §3.3), under which the directory looks for it too.
+func folded(a mail.Address) string {
+	a.Local = width.Fold.String(a.Local)
 	return a.Key()
+}
+
+// keyOf is the accountKey of an account's own address, which is a key already.
+func keyOf(address string) string {
+	at := strings.LastIndexByte(address, '@')
+	if at < 0 {
+		return address
+	}
+	return folded(mail.Address{Local: address[:at], Domain: address[at+1:]})
 }
 
 // pass is a login under way.

@@ -68,7 +68,7 @@ func (s *Service) Recognize(c *session.Conn) (sasl.Identity, bool) {
 	v, ok := s.visits.at(from)
 	now := s.o.Now()
 	lately := func(t time.Time) bool { return !t.IsZero() && now.Sub(t) < l.PopBeforeSMTP }
-	if !ok || !lately(v.granted) || lately(v.other) || s.guard.isLocked(from, accountKey(v.address)) {
+	if !ok || !lately(v.granted) || lately(v.other) || s.guard.isLocked(from, keyOf(v.address)) {
 		return sasl.Identity{}, false
 	}
 	ctx := contextOf(c)

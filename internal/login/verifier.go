@@ -179,7 +179,7 @@ func orWrong(err error, why wrong) error {
 // mayActAs holds RFC 4422 §3.4.1: the authorization identity, if there is one,
 // must be the account's own.
 func (a *attempt) mayActAs(ctx context.Context, account store.Account, as string) error {
-	if as == "" || accountKey(as) == accountKey(account.Address) {
+	if as == "" || accountKey(as) == keyOf(account.Address) {
 		return nil
 	}
 	other, err := a.s.o.Directory.LoginAccount(ctx, as)
