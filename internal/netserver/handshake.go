@@ -186,7 +186,7 @@ func (h *handshake) config(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	}
 	cfg := from.Clone()
 	cfg.GetConfigForClient = nil
-	cfg.Certificates, cfg.NameToCertificate = nil, nil
+	cfg.Certificates = nil
 	cfg.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		h.sent, h.certErr = choose(from, hello)
 		// Without an error crypto/tls answers with the alert unrecognized_name.
