@@ -45,6 +45,15 @@ func TestBadRowsAreFoundAndRepaired(t *testing.T) {
 		{"malformed mailbox", key(k.mailbox(box)), bad, true},
 		{"malformed message", key(k.message(mailboxKey{1, mail.Inbox}, 99)), bad, true},
 		{"malformed content", key(k.blob(7)), bad, true},
+		{"malformed held message", key(k.held(mail.ID{9})), bad, true},
+		{"held message for nobody", key(k.held(mail.ID{9})), (&held{}).append(nil), true},
+		{"held message without an envelope", key(k.held(mail.ID{9})), (&held{copies: make([]heldCopy, 1)}).append(nil), true},
+		{"held message without content", key(k.held(mail.ID{9})), heldOf(mail.ID{9}, 77, 1), false},
+		{"held message that is in a mailbox", key(k.held(mail.ID{9})), nil, false}, // of the first message's content
+		{"place in time of no held message", key(k.due(5, mail.ID{9})), nil, false},
+		{"short place in time", []byte("t12345678"), nil, true},
+		{"malformed record", recordKey("cert/x"), nil, true},
+		{"record of a malformed key", recordKey("line\nend"), appendRecord(nil, &store.Record{}), true},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -53,6 +62,13 @@ func TestBadRowsAreFoundAndRepaired(t *testing.T) {
 			defer s.Close()
 			accounts := addAccounts(t, s, 1)
 			fill(t, s, accounts, 3, 100)
+			if row.key[0] == tableHeld && row.value == nil {
+				m, err := findMessage(s.db, mailboxKey{accounts[0], mail.Inbox}, 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				row.value = heldOf(mail.ID{9}, m.blob, accounts[0])
+			}
 			if err := s.db.Set(row.key, row.value, pebble.NoSync); err != nil {
 				t.Fatal(err)
 			}
@@ -84,6 +100,15 @@ func TestBadRowsAreFoundAndRepaired(t *testing.T) {
 			}
 		})
 	}
+}
+
+// heldOf returns the row of a held message of 100 octets, as acceptAs makes it.
+func heldOf(id mail.ID, blob uint64, to mail.AccountID) []byte {
+	h := held{
+		id: id, blob: blob, body: 100, envelope: appendEnvelope(nil, &mail.Envelope{ID: id}),
+		copies: []heldCopy{{box: mailboxKey{to, mail.Inbox}, prefixLen: uint32(len(prefixFor(to)))}},
+	}
+	return h.append(nil)
 }
 
 // TestEmptiedDomainCanBeRemoved once repair has taken a stray address from its

@@ -14,8 +14,9 @@ import (
 )
 
 // staleLog returns the disk of a store whose log still holds the delivery of a
-// message to the second account, and the making of a third, but no more their
-// removals; the first account has 300 messages.
+// message to the second account, the making of a third, and the messages held for
+// the first (1, released, and 2, dropped), but no more their removals, release and
+// end; the first account has 301 messages.
 func staleLog(t *testing.T) (fs *vfs.MemFS, accounts []mail.AccountID) {
 	t.Helper()
 	mem := vfs.NewMem()
@@ -27,6 +28,11 @@ func staleLog(t *testing.T) (fs *vfs.MemFS, accounts []mail.AccountID) {
 	}
 	fill(t, s, accounts[:1], 7, 7000) // keeps the first segment in use
 	fill(t, s, accounts[1:3], 1, 100)
+	for i := range 2 {
+		if err := acceptUntil(s, mail.ID{8, byte(i + 1)}, []byte("held"), accounts[:1], time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	rolled := func(to mail.AccountID) {
 		for h := s.log.headPosition().segment; s.log.headPosition().segment == h; {
 			fill(t, s, []mail.AccountID{to}, 1, 7000)
@@ -37,6 +43,12 @@ func staleLog(t *testing.T) (fs *vfs.MemFS, accounts []mail.AccountID) {
 		t.Fatal(err)
 	}
 	if _, err := s.Change(t.Context(), store.RemoveAccount{ID: removed}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Release(t.Context(), mail.ID{8, 1}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DropHeld(t.Context(), mail.ID{8, 2}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Usage(t.Context()); err != nil { // sweeps
@@ -107,6 +119,9 @@ func TestRebuildBringsNothingRemovedBack(t *testing.T) {
 				}
 				for m, err := range s.List(t.Context(), accounts[1], mail.Inbox, 0) {
 					t.Errorf("removed mail is back: %+v, %v", m, err)
+				}
+				for h, err := range s.Held(t.Context()) {
+					t.Errorf("a message that was released or dropped is held again: %+v, %v", h, err)
 				}
 			})
 		}
