@@ -46,8 +46,10 @@ func (m *Manager) renewHere(ctx context.Context, name string) (bool, error) {
 		}
 	}
 	m.rebuildFiles()
+	// With an authority, a self-signed certificate only fills in, and who has been
+	// told its fingerprint keeps it.
 	e := m.selfSigned
-	if e != nil && m.table.Load().has(e) && (name == "" || slices.Contains(e.names(), name)) {
+	if m.acme == nil && e != nil && m.table.Load().has(e) && (name == "" || slices.Contains(e.names(), name)) {
 		found = true
 		err := m.keepSelfSigned(ctx, true)
 		if err == nil {

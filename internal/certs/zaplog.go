@@ -3,6 +3,8 @@ package certs
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"go.uber.org/zap/zapcore"
@@ -19,6 +21,12 @@ var logFields = map[string]bool{
 	"issuer": true, "ca": true, "challenge": true, "challenge_type": true,
 	"error": true, "attempt": true, "retrying_in": true, "elapsed": true,
 	"remaining": true, "expiration": true, "remote": true, "status": true,
+}
+
+// saidByUs are messages of the ACME library about failures that Manager logs
+// itself, once and with what to do.
+var saidByUs = map[string]bool{
+	"challenge failed": true, "validating authorization": true, "will retry": true,
 }
 
 // zapToSlog is the ACME library's log as lines of ours, a level lower than it
@@ -54,7 +62,11 @@ func (z zapToSlog) Check(e zapcore.Entry, c *zapcore.CheckedEntry) *zapcore.Chec
 
 // Write implements zapcore.Core.
 func (z zapToSlog) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	z.log.Log(context.Background(), zapLevels[e.Level], "acme: "+cut(e.Message), attrs(fields)...)
+	level, all := zapLevels[e.Level], attrs(fields)
+	if saidByUs[e.Message] || canceled(all) {
+		level = slog.LevelDebug
+	}
+	z.log.Log(context.Background(), level, "acme: "+cut(e.Message), all...)
 	return nil
 }
 
@@ -76,6 +88,14 @@ func attrs(fields []zapcore.Field) []any {
 		all = append(all, f.Key, v)
 	}
 	return all
+}
+
+// canceled reports whether what failed was ended by us.
+func canceled(attrs []any) bool {
+	return slices.ContainsFunc(attrs, func(a any) bool {
+		s, ok := a.(string)
+		return ok && strings.Contains(s, context.Canceled.Error())
+	})
 }
 
 func cut(s string) string {
