@@ -179,6 +179,7 @@ func TestMarksDifferInEachPart(t *testing.T) {
 		{store.Account{ID: 2, Password: "ab"}, "c"},
 		{store.Account{ID: 1, Password: "ab"}, "C"},
 		{store.Account{ID: 1, SCRAM: "ab"}, "c"},
+		{store.Account{ID: 1, SCRAM: "ac"}, "c"},
 		{store.Account{ID: 1, Password: "a", SCRAM: "b"}, "c"},
 	} {
 		m := s.mark(row.account, row.password)

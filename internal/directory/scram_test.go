@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -211,6 +210,58 @@ func TestPasswordsComeToShareTheSaltAtTheirNextLogin(t *testing.T) {
 	}
 }
 
+func TestImportedPasswordSharesTheSaltOfAppPasswords(t *testing.T) {
+	h := newHouse(t, Options{})
+	h.accounts("alice@a.test")
+	phone := h.app("alice@a.test", "phone")
+	h.counted(h.imported("alice@a.test,other\n", ImportOptions{Update: true}), 0, 1, 0)
+	s := h.scram("alice@a.test", "smtp", true)
+	if s.fits(t, "other") != "own" || s.fits(t, phone) != "ownphone" {
+		t.Errorf("there are %d keys", len(s.Keys))
+	}
+}
+
+// TestKeysAreLeftOutWhenTheirSaltCameTooLate: an app password was made between
+// the making of a password's keys and their being kept.
+func TestKeysAreLeftOutWhenTheirSaltCameTooLate(t *testing.T) {
+	h := newHouse(t, Options{})
+	_, err := h.AddAccount(h.ctx, NewAccount{Address: "alice@a.test"})
+	h.ok(err)
+	before, err := h.account(h.ctx, "alice@a.test")
+	h.ok(err)
+	made, err := h.credentials(h.ctx, owner, before, secret{password: "own"})
+	h.ok(err)
+	phone := h.app("alice@a.test", "phone")
+	h.ok(h.update(h.ctx, "test", "alice@a.test", func(a *store.Account) error {
+		made.replace(a)
+		return nil
+	}))
+	if s := h.scram("alice@a.test", "smtp", true); s.fits(t, phone) != "ownphone" {
+		t.Error("the app password's keys can't be used any more")
+	}
+	h.ok(h.login("alice@a.test", "own"))
+	if s := h.scram("alice@a.test", "smtp", true); s.fits(t, phone) != "ownphone" || s.fits(t, "own") != "own" {
+		t.Error("after a login there are not the keys of both")
+	}
+}
+
+// TestKeysOfARevokedAppPasswordAreNotKept: one of the same name was made while
+// the former's owner logged in.
+func TestKeysOfARevokedAppPasswordAreNotKept(t *testing.T) {
+	h := newHouse(t, Options{SCRAMIterations: -1})
+	h.accounts("alice@a.test")
+	former := h.app("alice@a.test", "phone")
+	before, err := h.account(h.ctx, "alice@a.test")
+	h.ok(err)
+	h.o.SCRAMIterations = MinSCRAMIterations
+	h.ok(h.RevokeAppPassword(h.ctx, "alice@a.test", "phone"))
+	now := h.app("alice@a.test", "phone")
+	h.renewApp(h.ctx, before, before.AppPasswords[0], former)
+	if s := h.scram("alice@a.test", "smtp", true); s.fits(t, former) != "" || s.fits(t, now) != "ownphone" {
+		t.Error("the keys are those of the password that was revoked")
+	}
+}
+
 func TestMoreIterationsAreMadeAtTheNextLogin(t *testing.T) {
 	h := newHouse(t, Options{CacheTTL: -1})
 	h.accounts("alice@a.test")
@@ -223,90 +274,6 @@ func TestMoreIterationsAreMadeAtTheNextLogin(t *testing.T) {
 	h.ok(h.login("alice@a.test", "secret"))
 	if s := h.scram("alice@a.test", "smtp", true); s.Iterations != 5000 {
 		t.Errorf("the keys were made weaker: %d iterations", s.Iterations)
-	}
-}
-
-func TestNamesWithoutKeysGetDecoysThatStay(t *testing.T) {
-	keyFile := filepath.Join(t.TempDir(), "key")
-	h := newHouse(t, Options{KeyFile: keyFile})
-	h.accounts("alice@a.test", "disabled@a.test", "legacy@a.test")
-	_, err := h.AddAccount(h.ctx, NewAccount{Address: "nologin@a.test"})
-	h.ok(err)
-	_, err = h.SetLegacySecret(h.ctx, "legacy@a.test", "") // makes the key file
-	h.ok(err)
-	enabled := h.scram("disabled@a.test", "smtp", true)
-	h.ok(h.SetDisabled(h.ctx, "disabled@a.test", true))
-	if s := h.scram("disabled@a.test", "smtp", false); !bytes.Equal(s.Salt, enabled.Salt) || s.fits(t, "secret") != "" {
-		t.Error("an account that is disabled answers with another salt, or with its keys")
-	}
-	start := func() *Directory {
-		d := New(h.st, h.o)
-		t.Cleanup(func() { d.giveBack.Stop() })
-		return d
-	}
-	seen := map[string]string{}
-	for _, spellings := range [][]string{
-		{"nobody@a.test", "NOBODY@A.TEST", " nobody@a.test", "ｎobody@a.test"},
-		{"nologin@a.test", "NoLogin@a.test"},
-		{"nobody@far.example"},
-		{"nobody"},
-		{"*)(uid=*"},
-		{"a' OR '1'='1"},
-		{"x\x00\r\n"},
-		{""},
-	} {
-		var first string
-		for _, d := range []*Directory{start(), start()} {
-			for _, name := range spellings {
-				s, err := d.SCRAM(h.ctx, name, "smtp")
-				h.ok(err)
-				got := fmt.Sprintf("%x %d %x", s.Salt, s.Iterations, s.Keys)
-				if s.Usable || s.Account.ID != 0 || len(s.Keys) != 1 || len(s.Keys[0].Stored) != sha256.Size || s.Iterations != MinSCRAMIterations {
-					t.Errorf("%q gets %+v", name, s)
-				}
-				if first == "" {
-					first = got
-				}
-				if got != first {
-					t.Errorf("%q gets %s, before it was %s", name, got, first)
-				}
-			}
-		}
-		if other, ok := seen[first]; ok {
-			t.Errorf("%q and %q get the same salt", other, spellings[0])
-		}
-		seen[first] = spellings[0]
-	}
-}
-
-func TestDecoysDifferBetweenServers(t *testing.T) {
-	one, two := newHouse(t, Options{}), newHouse(t, Options{})
-	a, b := one.scram("nobody@a.test", "smtp", false), two.scram("nobody@a.test", "smtp", false)
-	if bytes.Equal(a.Salt, b.Salt) || bytes.Equal(a.Keys[0].Stored, b.Keys[0].Stored) {
-		t.Error("two servers have the same decoys")
-	}
-}
-
-func TestWithoutIterationsThereIsNoSCRAM(t *testing.T) {
-	h := newHouse(t, Options{SCRAMIterations: -1})
-	h.accounts("alice@a.test")
-	phone, err := h.AddAppPassword(h.ctx, "alice@a.test", "phone", nil)
-	h.ok(err)
-	h.ok(h.login("alice@a.test", "secret"))
-	h.ok(h.login("alice@a.test", phone))
-	account, err := h.account(h.ctx, "alice@a.test")
-	h.ok(err)
-	if account.SCRAM != "" || account.AppPasswords[0].SCRAM != "" {
-		t.Errorf("keys were made: %q and %q", account.SCRAM, account.AppPasswords[0].SCRAM)
-	}
-	h.scram("alice@a.test", "smtp", false)
-	h.o.SCRAMIterations = MinSCRAMIterations // later it is turned on
-	h.ok(h.login("alice@a.test", phone))
-	h.now = h.now.Add(DefaultCacheTTL)
-	h.ok(h.login("alice@a.test", "secret"))
-	s := h.scram("alice@a.test", "smtp", true)
-	if s.fits(t, phone) != "ownphone" || s.fits(t, "secret") != "own" {
-		t.Errorf("after logins there are %d keys", len(s.Keys))
 	}
 }
 
