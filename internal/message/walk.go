@@ -3,7 +3,6 @@ package message
 import (
 	"bytes"
 	"io"
-	"mime"
 	"slices"
 	"strings"
 )
@@ -14,15 +13,6 @@ var (
 	errTooManyFolds = &LineError{Header: true, Why: "too many header lines are too long"}
 	errOutside      = &LineError{Why: "a line outside of its parts is too long"}
 	errTooManyParts = &LineError{Why: "a line is too long, and it has too many parts to be encoded anew"}
-)
-
-// Why an entity may not be encoded anew.
-const (
-	whySealed    = "a line is too long in a part that is signed or encrypted"
-	whyMessage   = "a line is too long in a message within the message"
-	whyEncoded   = "a line is too long in a part that is encoded already"
-	whyMalformed = "a line is too long in a part whose structure can't be told"
-	whyDeep      = "a line is too long in a part that is nested too deep"
 )
 
 // walker goes through a message once, and notes what has to change for no line
@@ -45,41 +35,6 @@ type walker struct {
 type enclosing struct {
 	boundary string
 	digest   bool // its parts are messages, if they don't say otherwise
-}
-
-// entity is the message or a part of it: a header and a body.
-type entity struct {
-	place place
-	header
-	body int64 // where the body begins
-	// opaque says why the body may not be touched; empty: it may.
-	opaque string
-	text   bool
-	long   bool // a line of the body is too long
-}
-
-// place is where in an entity the walker is.
-type place uint8
-
-const (
-	inHeader place = iota
-	inBody
-	outside // of the parts of a multipart: its preamble or epilogue
-)
-
-// header is what is noted of an entity's header.
-type header struct {
-	kind, coding mimeField
-	field        *mimeField // the one that a folded line continues
-	begun        bool       // there has been a field
-}
-
-// mimeField is a field of a header that says something about the body.
-type mimeField struct {
-	from, to int64
-	body     []byte
-	count    int
-	cut      bool // it has more than maxMIMEField octets
 }
 
 // plan returns the changes.
@@ -203,20 +158,6 @@ func (w *walker) beginField(l *textLine, name []byte) {
 	h.add(l, l.head[bytes.IndexByte(l.head, ':')+1:])
 }
 
-// add adds a line to the field at hand.
-func (h *header) add(l *textLine, text []byte) {
-	f := h.field
-	if f == nil {
-		return
-	}
-	f.to = l.to
-	if len(f.body)+len(text) > maxMIMEField || l.long() {
-		f.cut = true
-		return
-	}
-	f.body = append(f.body, text...)
-}
-
 // foldLine notes that a header line has to be folded.
 func (w *walker) foldLine(l *textLine) error {
 	if w.folds++; w.folds > maxFolds {
@@ -266,52 +207,6 @@ func (w *walker) defaultType() string {
 		return "message/rfc822"
 	}
 	return "text/plain"
-}
-
-// mediaType returns an entity's type and its parameters, or "" if it can't be
-// told.
-func (h *header) mediaType(standard string) (kind string, params map[string]string) {
-	switch {
-	case h.kind.count == 0:
-		return standard, nil
-	case h.kind.count > 1 || h.kind.cut:
-		return "", nil
-	}
-	// An error about the parameters only leaves the type, without them.
-	kind, params, _ = mime.ParseMediaType(string(h.kind.body))
-	if !strings.Contains(kind, "/") {
-		return "", nil
-	}
-	return kind, params
-}
-
-// The encodings of RFC 2045 §6 that leave octets as they are, and base64.
-const (
-	codingBase64 = "base64"
-	codingQuoted = "quoted-printable"
-)
-
-var identities = []string{"", "7bit", "8bit", "binary"}
-
-// encoding returns the entity's Content-Transfer-Encoding in lower case. Ok is
-// false if it can't be told.
-func (h *header) encoding() (coding string, ok bool) {
-	if h.coding.count > 1 || h.coding.cut {
-		return "", false
-	}
-	return strings.ToLower(strings.Trim(string(h.coding.body), " \t")), true
-}
-
-// sealedBy returns why a leaf may not be encoded, or "".
-func (e *entity) sealedBy() string {
-	coding, ok := e.encoding()
-	switch {
-	case !ok:
-		return whyMalformed
-	case coding == codingBase64, slices.Contains(identities, coding):
-		return ""
-	}
-	return whyEncoded
 }
 
 // enter begins a multipart's preamble.

@@ -27,7 +27,7 @@ const (
 
 // MaxRated is of how many accounts it is remembered what they sent. When there
 // are more, the one that has sent nothing for the longest time is forgotten.
-const MaxRated = 100_000
+const MaxRated = 50_000
 
 func (l SubmissionLimits) withDefaults() SubmissionLimits {
 	for limit, standard := range map[*int]int{
@@ -204,13 +204,13 @@ type window struct {
 	slot   time.Duration
 	latest int64 // the number of the latest slot since 1970
 	// counts are those of the latest slots; slot n is at n % len.
-	counts [slots + 1]int
+	counts [slots + 1]int32
 }
 
 // add counts n more.
 func (w *window) add(now time.Time, n int) {
 	w.advance(now)
-	w.counts[w.at(w.latest)] += n
+	w.counts[w.at(w.latest)] += int32(n)
 }
 
 // sum returns what has been counted.
@@ -218,7 +218,7 @@ func (w *window) sum(now time.Time) int {
 	w.advance(now)
 	var n int
 	for _, c := range w.counts {
-		n += c
+		n += int(c)
 	}
 	return n
 }
@@ -228,7 +228,7 @@ func (w *window) sum(now time.Time) int {
 func (w *window) wait(now time.Time, n int) time.Duration {
 	sum := w.sum(now)
 	for number := w.latest - slots; number <= w.latest; number++ {
-		sum -= w.counts[w.at(number)]
+		sum -= int(w.counts[w.at(number)])
 		if sum <= n {
 			over := time.Unix(0, (number+slots+1)*int64(w.slot))
 			return over.Sub(now)
@@ -241,7 +241,7 @@ func (w *window) wait(now time.Time, n int) time.Duration {
 func (w *window) advance(now time.Time) {
 	number := now.UnixNano() / int64(w.slot)
 	if number-w.latest > slots {
-		w.counts = [slots + 1]int{}
+		w.counts = [slots + 1]int32{}
 		w.latest = number
 	}
 	for w.latest < number {
