@@ -2,10 +2,12 @@ package pebblestore
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
@@ -169,5 +171,64 @@ func TestFailedRebuildLeavesTheOldIndex(t *testing.T) {
 	b, err := s.Mailbox(t.Context(), accounts[0], mail.Inbox)
 	if err != nil || b.Messages != 3 {
 		t.Errorf("mailbox: %d messages, %v, want 3", b.Messages, err)
+	}
+}
+
+// TestReleasedMessageIsNotHeldByTheLog: of a held message whose row came back from
+// the log, its copies in mailboxes tell that it was released, and its content or
+// place in time, if sound blocks would have them, that it was dropped.
+func TestReleasedMessageIsNotHeldByTheLog(t *testing.T) {
+	id, blobID := mail.ID{7}, uint64(70)
+	var k, k2 keyBuf
+	h := heldOf(id, blobID, 1)
+	due := slices.Clone(k.due(0, id))
+	copied := message{blob: blobID, id: id}
+	box := head{key: mailboxKey{1, mail.Inbox}}
+	always := map[string][]byte{string(k2.held(id)): h}
+	for _, row := range []struct {
+		name string
+		rows map[string][]byte
+		held bool
+	}{
+		{"all of it came back", map[string][]byte{string(due): nil, string(k.blob(blobID)): (&blob{length: 100, refs: 1}).append(nil)}, true},
+		{"its place in time is gone", map[string][]byte{string(k.blob(blobID)): (&blob{length: 100, refs: 1}).append(nil)}, false},
+		{"its content is gone", map[string][]byte{string(due): nil}, false},
+		{"it is in a mailbox", map[string][]byte{
+			string(due): nil, string(k.blob(blobID)): (&blob{length: 100, refs: 1}).append(nil),
+			string(k.mailbox(box.key)): box.append(nil), string(k.message(box.key, 1)): copied.append(nil),
+		}, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			open := func(name string) *pebble.DB {
+				db, err := pebble.Open(name, &pebble.Options{FS: vfs.NewMem()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { db.Close() })
+				return db
+			}
+			db := open("index")
+			b := &rebuilder{raw: open("raw"), gaps: []gap{{[]byte{tableHeld}, []byte{tableHeld + 1}}, {[]byte{tableDue}, []byte{tableDue + 1}}}}
+			for _, rows := range []map[string][]byte{always, row.rows} {
+				for key, v := range rows {
+					if err := db.Set([]byte(key), v, pebble.NoSync); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if err := b.doubt(db); err != nil {
+				t.Fatal(err)
+			}
+			_, err := findHeld(db, id)
+			if held := err == nil; held != row.held {
+				t.Errorf("held: %v (%v), want %v", held, err, row.held)
+			}
+			if v, err := lookUp(db, due); err == nil {
+				v.Close()
+				if !row.held {
+					t.Error("its place in time is left")
+				}
+			}
+		})
 	}
 }

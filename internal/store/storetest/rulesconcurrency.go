@@ -20,6 +20,7 @@ var concurrencyRules = []rule{
 	{"MessagesAppearInTheOrderOfTheirUIDs", testVisibleInOrder},
 	{"CopiesAppearTogether", testVisibleTogether},
 	{"OneOfManyRepeatedAcceptsIsTheFirst", testConcurrentRepeats},
+	{"OneOfManyReleasesIsMade", testConcurrentReleases},
 	{"OneOfManyGetsTheLock", testConcurrentLocks},
 	{"CountsHoldWhileAllIsChanged", testConcurrentChanges},
 	{"OneOfManyMakesAnAccount", testConcurrentAccounts},

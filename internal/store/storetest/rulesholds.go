@@ -3,7 +3,10 @@ package storetest
 import (
 	"reflect"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"postrider/internal/fault"
 	"postrider/internal/mail"
@@ -461,4 +464,44 @@ func testHeldCheck(e *env) {
 	if r.Held != 1 {
 		e.Errorf("%d are held, want 1", r.Held)
 	}
+}
+
+// testConcurrentReleases releases and drops messages from many goroutines: of
+// each message one has its way.
+func testConcurrentReleases(e *env) {
+	a, b := e.account("alice@a.test"), e.account("bob@a.test")
+	released := 0
+	for range 20 {
+		id := e.hold("body", inbox(a), inbox(b))
+		const many = 8
+		var made, placed atomic.Int32
+		var g errgroup.Group
+		for i := range many {
+			g.Go(func() error {
+				var done store.Accepted
+				var err error
+				if i%4 == 0 {
+					err = e.st.DropHeld(e.ctx, id)
+				} else {
+					done, err = e.st.Release(e.ctx, id, day)
+				}
+				if err == nil {
+					made.Add(1)
+					placed.Add(int32(len(done.Placed)))
+				}
+				if fault.Is(err, fault.NotFound) {
+					return nil
+				}
+				return err
+			})
+		}
+		e.ok(g.Wait())
+		if made.Load() != 1 {
+			e.Fatalf("%d of %d releases were made", made.Load(), many)
+		}
+		released += int(placed.Load()) / 2
+	}
+	e.counts(a, int64(released), int64(released)*4)
+	e.counts(b, int64(released), int64(released)*4)
+	e.contents("all are released or dropped", int64(released))
 }

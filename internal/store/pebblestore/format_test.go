@@ -1,0 +1,188 @@
+package pebblestore
+
+import (
+	"encoding/binary"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"postrider/internal/fault"
+	"postrider/internal/mail"
+	"postrider/internal/store"
+)
+
+// formatOneAccount is an account's row as format 1 wrote it.
+func formatOneAccount(a *store.Account) []byte {
+	b := appendText(appendText(nil, a.Address), a.Password)
+	b = append(b, boolOctet(a.Disabled))
+	b = binary.AppendVarint(b, a.Quota)
+	return binary.AppendVarint(b, a.Created.Unix())
+}
+
+// formatOne makes a store as format 1 left it: its accounts' rows, and its format
+// in VERSION and in the index.
+func formatOne(t *testing.T, mem vfs.FS) store.Account {
+	t.Helper()
+	s := mustOpen(t, smallOptions(mem))
+	accounts := addAccounts(t, s, 1)
+	fill(t, s, accounts, 3, 1000)
+	a := store.Account{
+		ID: accounts[0], Address: "u0@example.test", Password: "$argon2id$x", Disabled: true, Quota: 5 << 30,
+		Created: time.Unix(1_700_000_000, 0).UTC(), Version: firstVersion,
+	}
+	var k keyBuf
+	set(t, s, k.account(a.ID), formatOneAccount(&a), false)
+	old := identity{1, s.id}
+	set(t, s, keyStore, old.append(nil), false)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	replace(t, mem, "store/VERSION", []byte(old.text()))
+	a.Messages, a.Octets = 3, 3*int64(1000+len(prefixFor(a.ID)))
+	return a
+}
+
+// TestFormatOneIsReadAndRaised: what an older program wrote is as it was, and that
+// program refuses the store from then on.
+func TestFormatOneIsReadAndRaised(t *testing.T) {
+	mem := vfs.NewMem()
+	want := formatOne(t, mem)
+	for range 2 {
+		s := mustOpen(t, smallOptions(mem))
+		got, err := s.Account(t.Context(), want.ID)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("account %+v, %v, want %+v", got, err, want)
+		}
+		if err := checkClean(s); err != nil {
+			t.Error(err)
+		}
+		if now := string(readAll(t, mem, "store/VERSION")); now != (identity{Format, s.id}).text() {
+			t.Errorf("VERSION is %q", now)
+		}
+		v, err := s.get(keyStore)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i, err := decodeIdentity(v.b); err != nil || i != (identity{Format, s.id}) {
+			t.Errorf("the index says %+v, %v", i, err)
+		}
+		v.Close()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := mustOpen(t, smallOptions(mem))
+	defer s.Close()
+	_, err := s.Change(t.Context(), store.PutAccount{Account: store.Account{ID: want.ID, SCRAM: "keys"}, IfVersion: want.Version})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Account(t.Context(), want.ID)
+	if err != nil || got.Version != want.Version+1 || got.SCRAM != "keys" || got.Address != want.Address {
+		t.Errorf("after a change: %+v, %v", got, err)
+	}
+}
+
+// TestRaisingTheFormatMayBeCutOff between VERSION and the index.
+func TestRaisingTheFormatMayBeCutOff(t *testing.T) {
+	for _, half := range []string{"VERSION only", "index only", "VERSION is lost"} {
+		t.Run(half, func(t *testing.T) {
+			mem := vfs.NewMem()
+			want := formatOne(t, mem)
+			id, _, err := readIdentity(mem, "store")
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch half {
+			case "VERSION only":
+				replace(t, mem, "store/VERSION", []byte(identity{Format, id.id}.text()))
+			case "index only":
+				s := mustOpen(t, smallOptions(mem))
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				replace(t, mem, "store/VERSION", []byte(id.text()))
+			default:
+				if err := mem.Remove("store/VERSION"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := mustOpen(t, smallOptions(mem))
+			defer s.Close()
+			if a, err := s.Account(t.Context(), want.ID); err != nil || a.Messages != 3 {
+				t.Errorf("account %+v, %v", a, err)
+			}
+			if now, _, err := readIdentity(mem, "store"); err != nil || now.format != Format {
+				t.Errorf("VERSION says %+v, %v", now, err)
+			}
+		})
+	}
+}
+
+// TestAnotherStoresVersionIsRefused whatever the formats.
+func TestAnotherStoresVersionIsRefused(t *testing.T) {
+	for format := 1; format <= Format; format++ {
+		mem := vfs.NewMem()
+		formatOne(t, mem)
+		replace(t, mem, "store/VERSION", []byte(identity{format, storeID{1}}.text()))
+		if s, err := Open(smallOptions(mem)); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "not of the same store") {
+			t.Errorf("format %d: open: %v, want kind invalid", format, err)
+			if err == nil {
+				s.Close()
+			}
+		}
+	}
+}
+
+// TestAccountFromTheLogHasNoLogin of any kind: it may have been removed, or its
+// passwords revoked.
+func TestAccountFromTheLogHasNoLogin(t *testing.T) {
+	a := store.Account{
+		ID: 1, Address: "u0@example.test", Password: "x", SCRAM: "x", LegacySecret: []byte("x"), Grants: []string{"x"},
+		AppPasswords: []store.AppPassword{{Name: "x", Hash: []byte("x")}}, Quota: 7, Created: time.Unix(5, 0).UTC(), Version: 9,
+	}
+	var k keyBuf
+	got, err := decodeAccount(1, fromLog(k.account(1), appendAccount(nil, &a)))
+	want := store.Account{ID: 1, Address: a.Address, Disabled: true, Quota: 7, Created: a.Created, Version: 9}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("it is %+v, %v, want %+v", got, err, want)
+	}
+}
+
+// FuzzRows decodes rows that may be damaged: none panics or takes memory that it
+// does not have octets for, and what is read is written the same.
+func FuzzRows(f *testing.F) {
+	a := store.Account{
+		Address: "a@example.test", SCRAM: "x", LegacySecret: []byte{0}, Grants: []string{"", "@b.test"},
+		AppPasswords: []store.AppPassword{{Name: "x", Scope: []string{"smtp"}, Hash: []byte("x")}}, Version: 9,
+	}
+	f.Add(appendAccount(nil, &a))
+	f.Add(formatOneAccount(&a))
+	f.Add(heldOf(mail.ID{1}, 7, 1))
+	f.Add(appendRecord(nil, &store.Record{Value: []byte("x")}))
+	f.Add([]byte{0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Fuzz(func(t *testing.T, v []byte) {
+		if a, err := decodeAccount(1, v); err == nil {
+			again, err := decodeAccount(1, appendAccount(nil, &a))
+			if err != nil || !reflect.DeepEqual(again, a) {
+				t.Errorf("account %+v is read again as %+v, %v", a, again, err)
+			}
+		}
+		if h, err := decodeHeld(mail.ID{1}, v); err == nil {
+			again, err := decodeHeld(mail.ID{1}, h.append(nil))
+			if err != nil || !reflect.DeepEqual(again, h) {
+				t.Errorf("held message %+v is read again as %+v, %v", h, again, err)
+			}
+			_, _ = h.held() // any envelope
+		}
+		if r, err := decodeRecord("k", v); err == nil {
+			again, err := decodeRecord("k", appendRecord(nil, &r))
+			if err != nil || again.Changed != r.Changed || string(again.Value) != string(r.Value) {
+				t.Errorf("record %+v is read again as %+v, %v", r, again, err)
+			}
+		}
+	})
+}
