@@ -217,11 +217,17 @@ func (a *authority) listen(log *zap.Logger) error {
 			ListenHost:                host, AltHTTPPort: port, AltTLSALPNPort: port,
 			Logger: log,
 		})
-		a.config.Issuers = append(a.config.Issuers, issuer)
+		a.config.Issuers = append(a.config.Issuers, renewer{issuer})
 		l.serve(a.config, issuer)
 	}
 	return nil
 }
+
+// renewer is an issuer that doesn't tell the authority which certificate a new
+// one replaces (RFC 9773 §5). The authority would refuse the order when the
+// former certificate was another account's, as after a change of Email, and the
+// library would ask the same again until the end.
+type renewer struct{ *certmagic.ACMEIssuer }
 
 // stop ends what start began. Afterwards the records are used no more.
 func (a *authority) stop() {

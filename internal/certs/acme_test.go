@@ -381,6 +381,26 @@ func TestACMERenewsByItselfBeforeTheEnd(t *testing.T) {
 	}
 }
 
+func TestRenewalGoesOnAfterTheAccountHasChanged(t *testing.T) {
+	t.Parallel()
+	p := startPebble(t, 0)
+	a := ACME{Directory: p.directory, CAFile: p.caFile, HTTP: p.http, Names: []string{"account.example.org"}, Email: "one@example.org"}
+	records := storetest.NewModel()
+	for _, email := range []string{"one@example.org", "two@example.org"} {
+		j := newJournal()
+		a.Email = email
+		m := newManager(t, Options{ACME: &a, Records: records, Logger: j.logger()})
+		stop := run(t, m)
+		j.wait(t, "started background certificate maintenance", 1)
+		if len(m.table.Load().all) == 0 {
+			j.wait(t, "certificate obtained\"", 1)
+		} else if _, err := m.Renew(context.Background(), "account.example.org"); err != nil {
+			t.Errorf("as another account: %v", err)
+		}
+		stop()
+	}
+}
+
 func TestUnknownAuthorityIsNotTrusted(t *testing.T) {
 	t.Parallel()
 	p, j := startPebble(t, 0), newJournal()
@@ -559,5 +579,62 @@ func TestCertificateThatWasKeptBrokenIsSaid(t *testing.T) {
 	}
 	if j.count("level=ERROR") != 1 {
 		t.Errorf("got no error in the log:\n%s", j)
+	}
+}
+
+func TestRenewalReplacesWhatWasKeptBroken(t *testing.T) {
+	t.Parallel()
+	p, j := startPebble(t, 0), newJournal()
+	records, ctx := storetest.NewModel(), context.Background()
+	const name = "broken.example.org"
+	s := newStorage(records, time.Now)
+	for _, ext := range []string{".crt", ".key", ".json"} {
+		key := "certificates/" + issuerKey(p.directory) + "/" + name + "/" + name + ext
+		if err := s.Store(ctx, key, []byte("rubbish")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := newManager(t, Options{
+		ACME:    &ACME{Directory: p.directory, CAFile: p.caFile, HTTP: p.http, Names: []string{name}},
+		Records: records, Logger: j.logger(),
+	})
+	run(t, m)
+	j.wait(t, "until then another serves", 1)
+	if _, err := m.Renew(ctx, name); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := shake(t, m.Config("smtp", nil), &tls.Config{ServerName: name, RootCAs: p.roots(t)}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRunEndsWhileTheAuthorityIsSilent(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	records := storetest.NewModel()
+	m := newManager(t, Options{
+		ACME:    &ACME{Directory: "https://" + ln.Addr().String() + "/dir", HTTP: "127.0.0.1:0", Names: []string{"mail.example.org"}},
+		Records: records,
+	})
+	stop := run(t, m)
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	renewed := make(chan error, 1)
+	go func() {
+		_, err := m.Renew(context.Background(), "mail.example.org")
+		renewed <- err
+	}()
+	stop()
+	if err := <-renewed; !fault.Is(err, fault.Transient) {
+		t.Errorf("renew at the end: got %v, want Transient", err)
+	}
+	if err := m.acme.storage.Store(context.Background(), "late", nil); !fault.Is(err, fault.Transient) {
+		t.Errorf("a write after the end: got %v, want Transient", err)
 	}
 }
