@@ -30,7 +30,7 @@ type rule struct {
 // store; Run closes it.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	for _, rules := range [][]rule{
-		messageRules, contentRules, mailboxRules, flagRules, maildropRules, watchRules, holdRules, recordRules,
+		messageRules, contentRules, mailboxRules, flagRules, maildropRules, watchRules, holdRules, releaseRules, recordRules,
 		directoryRules, accountRules, listingRules, keeperRules, concurrencyRules,
 	} {
 		for _, r := range rules {
