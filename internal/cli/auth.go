@@ -71,7 +71,7 @@ func (a *app) authLockedCommand() *cobra.Command {
 		Args:    args(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withClient(cmd.Context(), func(c *admin.Client) error {
-				return needsServer(printList(a.stdout, asJSON, c.Locked(cmd.Context()), "ADDRESS\tACCOUNT\tUNTIL\tFAILURES", lockRow))
+				return needsServer(printList(a.stdout, asJSON, c.Locked(cmd.Context()), "ADDRESS\tACCOUNT\tUNTIL\tREFUSED", lockRow))
 			})
 		},
 	}
@@ -84,7 +84,7 @@ func lockRow(l login.Lock) []string {
 	if account == "" {
 		account = "(any)"
 	}
-	return []string{l.Address, account, l.Until.Local().Format(time.DateTime), countText(int64(l.Failures))}
+	return []string{l.Address, account, l.Until.Local().Format(time.DateTime), countText(l.Refused)}
 }
 
 func (a *app) authUnblockCommand() *cobra.Command {

@@ -59,11 +59,18 @@ their fingerprints, by which a person can tell a self-signed one from an imposto
 func (a *app) printCertificate(i certs.Info) error {
 	facts := [][2]string{
 		{"Names", strings.Join(i.Names, ", ")},
-		{"Source", i.Source},
-		{"Issuer", i.Issuer},
-		{"Valid", timeText(i.NotBefore) + " to " + timeText(i.NotAfter)},
-		{"Fingerprint", "SHA-256 " + i.Fingerprint},
-		{"Public key", "SHA-256 " + i.KeyFingerprint},
+		{"Source", string(i.Source)},
+	}
+	if i.CertificateFile != "" {
+		facts = append(facts, [2]string{"File", i.CertificateFile})
+	}
+	if !i.NotAfter.IsZero() {
+		facts = append(facts, [][2]string{
+			{"Issuer", i.Issuer},
+			{"Valid", timeText(i.NotBefore) + " to " + timeText(i.NotAfter)},
+			{"Fingerprint", "SHA-256 " + i.SHA256},
+			{"Public key", i.Key + ", SHA-256 " + i.SPKISHA256},
+		}...)
 	}
 	for _, p := range i.Problems {
 		facts = append(facts, [2]string{"Problem", p})

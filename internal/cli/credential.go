@@ -25,7 +25,7 @@ func (a *app) appPasswordAddCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "add ADDRESS NAME",
 		Short:   "Make an app password and print it",
-		Example: "  postrider account app-password add alice@example.org \"Alice's phone\"\n  postrider account app-password add alice@example.org printer --scope smtp",
+		Example: "  postrider account app-password add alice@example.org phone\n  postrider account app-password add alice@example.org printer --scope smtp",
 		Args:    args(2, 2, "an address and a name for the password"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withClient(cmd.Context(), func(c *admin.Client) error {

@@ -160,9 +160,9 @@ func examineCertificates(ctx context.Context, c *admin.Client) []finding {
 		}
 		if i.SelfSigned {
 			f.State = stateWarning
-			f.Words += "; its fingerprint is SHA-256 " + i.Fingerprint
+			f.Words += "; its fingerprint is SHA-256 " + i.SHA256
 		}
-		if time.Now().After(i.NotAfter) {
+		if time.Now().After(i.NotAfter) { // also of one that has yet to be obtained
 			f.State = stateBad
 		}
 		all = append(all, f)

@@ -99,6 +99,8 @@ func (e *engine) smtpSessions() func() session.Session {
 		MaxRecipients:   e.cfg.SMTP.MaxRecipients,
 		MaxTransactions: e.cfg.SMTP.MaxTransactions,
 		MaxErrors:       e.cfg.SMTP.MaxErrors,
+		MaxLogins:       e.cfg.Login.PerConnection,
+		MaxUnknown:      e.cfg.SMTP.MaxUnknown,
 		CommandTimeout:  e.cfg.SMTP.CommandTimeout.Duration(),
 		DataTimeout:     e.cfg.SMTP.DataTimeout.Duration(),
 		MaxHold:         limits.MaxHold.Duration(),
@@ -122,6 +124,7 @@ func (e *engine) pop3Sessions() func() session.Session {
 		Implementation: product,
 		IdleWait:       e.cfg.POP3.IdleTimeout.Duration(),
 		MaxErrors:      e.cfg.POP3.MaxErrors,
+		MaxLogins:      e.cfg.Login.PerConnection,
 	}
 	return func() session.Session { return pop3.New(backend, e.logins, o) }
 }
@@ -285,7 +288,7 @@ func (e *engine) listener(l *config.Listener) (netserver.Listener, error) {
 	if err != nil {
 		return made, fmt.Errorf("listener %s: %w", l.Name, err)
 	}
-	made.TLS = e.certs.Config(l.Protocol, clients)
+	made.TLS = netserver.StrictALPN(e.certs.Config(l.Protocol, clients), l.Protocol)
 	return made, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"postrider/internal/pop3"
+	"postrider/internal/sasl"
 	"postrider/internal/smtp"
 )
 
@@ -28,23 +29,41 @@ RCPT *recipients*, the first BDAT *chunks*, or *failed* when a chunk is refused.
 
 `)
 	for _, c := range smtp.Commands() {
-		fmt.Fprintf(&b, "### %s\n\n`%s` · %s · in state: %s\n\n", c.Verb, c.Syntax, c.RFC, c.Where)
-		if c.Instead != "" {
+		fmt.Fprintf(&b, "### %s\n\n`%s` · %s · in state: %s%s\n\n", c.Verb, c.Syntax, c.RFC, c.Where, smtpWhere(c))
+		if c.Never() {
 			fmt.Fprintf(&b, "Known, and answered 502: %s\n\n", sentence(c.Instead))
 			continue
 		}
 		fmt.Fprintf(&b, "%s\n\n", sentence(c.Help))
+		if c.Instead != "" {
+			fmt.Fprintf(&b, "Where it is not offered, 502: %s\n\n", sentence(c.Instead))
+		}
 	}
 	b.WriteString("## POP3\n\nMessages keep their numbers for a session; deleted ones are skipped. Only QUIT in TRANSACTION removes.\n\n")
 	for _, c := range pop3.Commands() {
 		fmt.Fprintf(&b, "### %s\n\n`%s` · %s · in state: %s\n\n", c.Verb, c.Syntax, c.RFC, c.States)
-		if c.Refusal != "" {
-			fmt.Fprintf(&b, "Known, and not offered: %s\n\n", sentence(c.Refusal))
-			continue
-		}
 		fmt.Fprintf(&b, "%s\n\n", sentence(c.Help))
+		if c.Offered != "" {
+			fmt.Fprintf(&b, "Offered %s.\n\n", c.Offered)
+		}
+	}
+	b.WriteString("## SASL\n\nThe mechanisms of AUTH, the best first. [LOGINS.md](LOGINS.md) says when each is offered.\n\n")
+	for _, m := range sasl.Mechanisms() {
+		fmt.Fprintf(&b, "### %s\n\n%s · %s\n\n", m.Name, m.RFC, sentence(m.Help))
 	}
 	return strings.TrimRight(b.String(), "\n") + "\n"
+}
+
+// smtpWhere says what else it takes to give a command.
+func smtpWhere(c smtp.Command) string {
+	s := ""
+	if !c.Never() && c.Roles != smtp.RoleAny {
+		s += " · listeners with the role " + c.Roles.String()
+	}
+	if c.Flags&smtp.Login != 0 {
+		s += " · for submission after a login"
+	}
+	return s
 }
 
 // sentence makes a sentence of a table's text.

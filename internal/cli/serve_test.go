@@ -137,7 +137,7 @@ func TestAServerOutlivesHangupAndTheReaderOfItsLog(t *testing.T) {
 	awaitLog(t, log, "configuration: there is no postmaster")
 	address := awaitLog(t, log, "listening")
 	cmd.Process.Signal(syscall.SIGHUP)
-	awaitLog(t, log, "SIGHUP changes nothing; restart the server to have the configuration read again")
+	awaitLog(t, log, "SIGHUP: certificates are read again; for other changes of the configuration restart the server")
 	stderr.Close()
 	for range 2 { // the first connection's end is logged to nobody
 		if got := greeting(t, address); !strings.HasPrefix(got, "220 ") {

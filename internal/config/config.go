@@ -105,6 +105,7 @@ type ACME struct {
 type Login struct {
 	Mechanisms      []string       `toml:"mechanisms" values:"SCRAM-SHA-256-PLUS|SCRAM-SHA-256|EXTERNAL|OAUTHBEARER|PLAIN|LOGIN|CRAM-MD5|APOP|USER" example:"SCRAM-SHA-256" doc:"The ways to log in that may be offered; USER is POP3's USER and PASS. Default: all. Of these a client is offered what makes sense on its connection: no password in the clear without TLS, CRAM-MD5 and APOP only when some account has a legacy secret."`
 	MaxDelay        Duration       `toml:"max_delay" max:"1m" doc:"The answer to a wrong password is delayed, longer with every one. This is the longest delay. 0s: none."`
+	PerConnection   int            `toml:"per_connection" min:"1" max:"100" doc:"Wrong passwords on one connection, then it is closed."`
 	PairFailures    int            `toml:"pair_failures" min:"1" off:"-1" doc:"Wrong passwords from one address (of IPv6: one /64) for one account within the window; then the two are locked out together. -1: no limit."`
 	AddressFailures int            `toml:"address_failures" min:"1" off:"-1" doc:"Wrong passwords from one address within the window, whatever the account; then it is locked out, but for accounts that have lately logged in from there. -1: no limit."`
 	Window          Duration       `toml:"window" min:"1m" max:"24h" doc:"How long a wrong password counts."`
@@ -135,6 +136,7 @@ type SMTP struct {
 	MaxRecipients       int      `toml:"max_recipients" min:"100" max:"100000" doc:"Recipients of one message; announced as RCPTMAX (RFC 9422). At least 100 (RFC 5321 §4.5.3.1.8)."`
 	MaxTransactions     int      `toml:"max_transactions" min:"1" off:"-1" doc:"Messages on one connection; announced as MAILMAX (RFC 9422). -1: no limit."`
 	MaxErrors           int      `toml:"max_errors" min:"1" off:"-1" doc:"Wrong commands on one connection, then it is closed. A teach listener has more patience. -1: no limit."`
+	MaxUnknown          int      `toml:"max_unknown" min:"1" off:"-1" doc:"Recipients that nobody here is, named on one connection of role mx; then it is closed, so that addresses can't be tried out in bulk. A teach listener has no such limit. -1: no limit."`
 	MaxReceived         int      `toml:"max_received" min:"30" max:"1000" doc:"Received fields in a message; one with more is in a loop and refused (RFC 5321 §6.3)."`
 	CommandTimeout      Duration `toml:"command_timeout" min:"1s" max:"1h" doc:"How long a client may think before its next command (RFC 5321 §4.5.3.2.7: five minutes)."`
 	DataTimeout         Duration `toml:"data_timeout" min:"1s" max:"1h" doc:"How long a client may pause within a message (RFC 5321 §4.5.3.2.5: three minutes)."`
@@ -187,7 +189,7 @@ func Default() *Config {
 		Limits: Limits{MaxConnections: 10_000, MaxConnectionsPerAddress: 50, Grace: 30 * Second},
 		TLS:    TLS{MinVersion: "1.2", Handshake: 30 * Second, SelfSigned: true},
 		Login: Login{
-			MaxDelay: 10 * Second, PairFailures: 10, AddressFailures: 50,
+			MaxDelay: 10 * Second, PerConnection: 5, PairFailures: 10, AddressFailures: 50,
 			Window: Hour, Lockout: 15 * Minute,
 		},
 		OAuth: OAuth{Claim: "email"},
@@ -195,7 +197,7 @@ func Default() *Config {
 			MessagesPerHour: 500, MessagesPerDay: 2000, RecipientsPerHour: 2000, RecipientsPerDay: 5000, MaxHold: 30 * day,
 		},
 		SMTP: SMTP{
-			MaxSize: 50 * MiB, MaxRecipients: 1000, MaxTransactions: 1000, MaxErrors: 25, MaxReceived: 50,
+			MaxSize: 50 * MiB, MaxRecipients: 1000, MaxTransactions: 1000, MaxErrors: 25, MaxUnknown: 10, MaxReceived: 50,
 			CommandTimeout: 5 * Minute, DataTimeout: 3 * Minute, RecipientDelimiters: "+",
 		},
 		POP3:      POP3{Lock: LockExclusive, IdleTimeout: 10 * Minute, MaxErrors: 25},
