@@ -57,7 +57,15 @@ func heldRelease(s *service, c *call, a heldArgument) (any, error) {
 		return nil, fault.New(fault.Invalid, "release a held message", err)
 	}
 	placed, err := s.store.Release(c, id, time.Now())
-	return len(placed.Placed), err
+	return len(placed.Placed), notHeld(id, err)
+}
+
+// notHeld says it of a message that has been released, removed, or never held.
+func notHeld(id mail.ID, err error) error {
+	if fault.Is(err, fault.NotFound) {
+		return fault.Newf(fault.NotFound, "find "+id.String(), "no message is held under that id")
+	}
+	return err
 }
 
 func heldDrop(s *service, c *call, a heldArgument) (any, error) {
@@ -65,5 +73,5 @@ func heldDrop(s *service, c *call, a heldArgument) (any, error) {
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "drop a held message", err)
 	}
-	return nil, s.store.DropHeld(c, id)
+	return nil, notHeld(id, s.store.DropHeld(c, id))
 }

@@ -82,7 +82,7 @@ type Account struct {
 type AppPassword struct {
 	Name string `json:"name"` // unique in the account
 	// Scope is the protocols it is good for: "smtp", "pop3", "imap".
-	Scope []string `json:"scope"`
+	Scope []string `json:"scope,omitempty"`
 	Hash  []byte   `json:"-"` // SHA-256 of the password
 	// SCRAM is the password's keys, as in Account and with the same salt and
 	// number of iterations.
