@@ -348,6 +348,9 @@ func TestACMEThatFailsSaysWhyAndIsTriedAgainWhenAsked(t *testing.T) {
 	if _, err := m.Renew(context.Background(), "fails.example.org"); !fault.Is(err, fault.Transient) {
 		t.Errorf("renew while it can't: got %v, want Transient", err)
 	}
+	if got := j.count("no certificate could be obtained"); got != 2 {
+		t.Errorf("got %d failures, want the first and that of the renewal, without a wait for others", got)
+	}
 	if got := j.count("made_now=true"); got != 1 {
 		t.Errorf("got %d self-signed certificates, want the first to fill in until the end", got)
 	}
@@ -429,6 +432,7 @@ func TestStrangersLearnNothingFromChallengeListeners(t *testing.T) {
 	})
 	stop := run(t, m)
 	j.wait(t, "no certificate could be obtained", 1)
+	before := j.count("level=WARN") + j.count("level=ERROR")
 	for _, path := range []string{"/", "/.well-known/acme-challenge/", "/.well-known/acme-challenge/token", "/metrics"} {
 		r, err := http.Get("http://" + addrs[0] + path)
 		if err != nil {
@@ -446,6 +450,9 @@ func TestStrangersLearnNothingFromChallengeListeners(t *testing.T) {
 			c.Close()
 			t.Errorf("ALPN %q: got a handshake, want none", protos)
 		}
+	}
+	if got := j.count("level=WARN") + j.count("level=ERROR"); got != before {
+		t.Errorf("strangers can fill the log:\n%s", j)
 	}
 	stalled, err := net.Dial("tcp", addrs[1])
 	if err != nil {
