@@ -128,7 +128,8 @@ type Placed struct {
 // when a message becomes due: whoever runs it asks Held and calls Release.
 type Holds interface {
 	// Held lists held messages by the time when they are due, and by ID, as they
-	// were at one moment. Those due first cost no reading of the others.
+	// were at one moment. Those due first cost no reading of the others. A message
+	// whose record can't be read is an error with its ID, and the list goes on.
 	Held(ctx context.Context) iter.Seq2[Held, error]
 	// Release makes a held message's deliveries, in one commit, with now as their
 	// internal date, and holds it no more: at each moment, and after a crash, it is

@@ -119,11 +119,14 @@ func (c *committer) gather(r *request) {
 
 // commit makes what was gathered durable, then visible, and answers.
 func (c *committer) commit() {
-	err := c.write()
-	if err == nil {
-		c.settle()
-	} else {
-		c.cache.forget(&c.tx)
+	var err error
+	if !c.tx.empty() { // asked now: the index takes a large batch's octets away
+		err = c.write()
+		if err == nil {
+			c.settle()
+		} else {
+			c.cache.forget(&c.tx)
+		}
 	}
 	c.tx.end()
 	for i, r := range c.batch {
@@ -136,9 +139,6 @@ func (c *committer) commit() {
 // write makes the gathered changes durable and applies them to the index.
 func (c *committer) write() error {
 	t := &c.tx
-	if t.empty() {
-		return nil
-	}
 	if err := c.s.health.changes("commit"); err != nil {
 		return err
 	}
@@ -162,9 +162,6 @@ func (c *committer) write() error {
 // settle brings the rest of the store up to date after a commit.
 func (c *committer) settle() {
 	t := &c.tx
-	if t.empty() {
-		return
-	}
 	c.lsn = t.lsn
 	c.s.log.wrote(t.next, t.live)
 	c.s.stats.commits.Inc()

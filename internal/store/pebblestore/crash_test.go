@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"postrider/internal/mail"
+	"postrider/internal/store"
 )
 
 // crash is what a disk held at one moment, and what clients knew just before
@@ -122,4 +124,39 @@ func reopenCrashed(c crash, accounts []mail.AccountID) error {
 		}
 	}
 	return nil
+}
+
+// TestLargeChangeIsNotWrittenOver: a change that is large for the index, and
+// nothing else, counts as any other; the next one goes after it.
+func TestLargeChangeIsNotWrittenOver(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	s := mustOpen(t, smallOptions(mem))
+	if _, err := s.Change(t.Context(), store.PutDomain{Domain: store.Domain{Name: "example.test"}}); err != nil {
+		t.Fatal(err)
+	}
+	var many []store.Change
+	for i := range 1000 {
+		many = append(many, store.PutAlias{Address: fmt.Sprintf("a%d@example.test", i), Targets: []string{strings.Repeat("x", 100) + "@far.example"}})
+	}
+	for i, changes := range [][]store.Change{many, {store.PutAlias{Address: "last@example.test"}}} {
+		lsn := s.committer.lsn
+		if _, err := s.Change(t.Context(), changes...); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.committer.lsn; got != lsn+1 {
+			t.Errorf("commit %d after commit %d: number %d", got, lsn, i)
+		}
+	}
+	crashed := mem.CrashClone(vfs.CrashCloneCfg{})
+	s.Close()
+	s = mustOpen(t, smallOptions(crashed))
+	defer s.Close()
+	for _, address := range []string{"a0@example.test", "a999@example.test", "last@example.test"} {
+		if _, err := s.Entry(t.Context(), address); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := checkClean(s); err != nil {
+		t.Error(err)
+	}
 }

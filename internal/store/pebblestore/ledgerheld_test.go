@@ -116,7 +116,7 @@ func isRemoval(n int) bool { return n%4 == 3 }
 
 // recordValue is the record's octets for a number, of different lengths.
 func recordValue(n int) []byte {
-	return []byte(fmt.Sprintf("%d %s", n, strings.Repeat("x", n%5*2000)))
+	return fmt.Appendf(nil, "%d %s", n, strings.Repeat("x", n%5*12_000))
 }
 
 // record puts or removes a record of the worker's own.
