@@ -144,7 +144,7 @@ func TestLargeChangeIsNotWrittenOver(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := s.committer.lsn; got != lsn+1 {
-			t.Errorf("commit %d after commit %d: number %d", got, lsn, i)
+			t.Errorf("change %d is commit %d, want %d", i, got, lsn+1)
 		}
 	}
 	crashed := mem.CrashClone(vfs.CrashCloneCfg{})
