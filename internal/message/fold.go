@@ -8,17 +8,22 @@ import (
 // fold folds a header line, which ends with CRLF, at white space (RFC 5322
 // §2.2.3): before foldAt octets where it can, and else at the next place. No line
 // gets only white space, and none more than MaxLine octets; ok is false if that
-// is not possible.
+// is not possible. A field's name and its colon stay on one line, whatever white
+// space is between them: alone, the name would be no field.
 func fold(line []byte) (folded []byte, ok bool) {
 	text := bytes.TrimSuffix(line, []byte("\r\n"))
 	end := line[len(text):]
+	name := 0
+	if !isBlank(line[0]) {
+		name = bytes.IndexByte(text, ':') + 1
+	}
 	for len(text) > foldAt {
-		n := foldPlace(text)
+		n := foldPlace(text, name)
 		if n == 0 {
 			break
 		}
 		folded = append(append(folded, text[:n]...), "\r\n"...)
-		text = text[n:]
+		text, name = text[n:], 0
 		if n > MaxLine {
 			return nil, false
 		}
@@ -29,16 +34,17 @@ func fold(line []byte) (folded []byte, ok bool) {
 	return append(append(folded, text...), end...), true
 }
 
-// foldPlace returns where to break a line: before white space that stands
-// between what is none, not after a backslash, which would quote it. Zero: nowhere.
-func foldPlace(text []byte) (place int) {
+// foldPlace returns where to break a line, at an offset or behind it: before
+// white space that stands between what is none, not after a backslash, which
+// would quote it. Zero: nowhere.
+func foldPlace(text []byte, from int) (place int) {
 	seen := false // something that is no white space
 	for i, c := range text {
 		switch {
 		case !isBlank(c):
 			seen = true
 			continue
-		case !seen || isBlank(text[i-1]) || text[i-1] == '\\':
+		case i < from || !seen || isBlank(text[i-1]) || text[i-1] == '\\':
 			continue
 		case len(bytes.TrimLeft(text[i:], " \t")) == 0:
 			return place

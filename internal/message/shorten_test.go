@@ -127,6 +127,10 @@ func TestPartsWithLongLinesAreEncodedAndNothingElse(t *testing.T) {
 				strings.Repeat(strings.Repeat(" "+strings.Repeat("x", 19), 3)+"\r\n", 18) + strings.Repeat(" "+strings.Repeat("x", 19), 3) + " \r\nC: d\r\n\r\n",
 		},
 		{
+			"a header line with white space before its colon", "X" + strings.Repeat(" ", 60) + ":" + long[:100] + " " + long[:900] + "\r\nC: d\r\n\r\n",
+			"X" + strings.Repeat(" ", 60) + ":" + long[:100] + "\r\n " + long[:900] + "\r\nC: d\r\n\r\n",
+		},
+		{
 			"a line that would look like the boundary", multi + "\r\n" + long[:75] + "--b=b \r\n" + long + "\r\n--b=b--\r\n",
 			strings.Replace(multi, "\r\n\r\n", "\r\nMIME-Version: 1.0\r\n\r\n", 1) + "Content-Transfer-Encoding: quoted-printable\r\n\r\n" + long[:75] + "=\r\n=2D-b=3Db=20\r\n" + quoted + "\r\n--b=b--\r\n",
 		},
