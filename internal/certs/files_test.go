@@ -148,7 +148,12 @@ func TestProblemsOfCertificatesInUseAreSaidInWords(t *testing.T) {
 		{"not valid yet", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) }, nil, "valid from"},
 		{"ends soon", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(100 * time.Hour) }, nil, "expires in 4 days"},
 		{"no names", func(c *x509.Certificate) { c.DNSNames = nil }, nil, "names no host"},
-		{"chain missing", nil, func(t *testing.T, leaf *issued, dir string) Pair {
+		{"signed by a root", nil, func(t *testing.T, leaf *issued, dir string) Pair {
+			p := ca.put(t, leaf, dir, "cert")
+			writeNew(t, p.Certificate, leaf.certPEM())
+			return p
+		}, ""},
+		{"chain missing", func(c *x509.Certificate) { c.IssuingCertificateURL = []string{"http://ca.example/ca.der"} }, func(t *testing.T, leaf *issued, dir string) Pair {
 			p := ca.put(t, leaf, dir, "cert")
 			writeNew(t, p.Certificate, leaf.certPEM())
 			return p

@@ -150,6 +150,11 @@ func chainNotes(cert *tls.Certificate) []string {
 	if selfIssued(leaf) {
 		return notes
 	}
+	// An issuer that says where its own certificate is to be had is seldom one that
+	// clients know; a small private authority says nothing and is a root.
+	if len(cert.Certificate) == 1 && len(leaf.IssuingCertificateURL) == 0 {
+		return notes
+	}
 	if len(cert.Certificate) == 1 {
 		return append(notes, "the file has no certificate of "+leaf.Issuer.String()+
 			", which has issued it: many clients need that, append it (the \"full chain\")")
