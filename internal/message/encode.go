@@ -55,11 +55,27 @@ func (q *quotedWriter) next(c byte) {
 	switch {
 	case c == '\r' || isBlank(c):
 		q.held = c
-	case c == '=' || c < ' ' || c >= 0x7f || c == '-' && q.startsLine(1):
+	case isEscaped(c) || c == '-' && q.startsLine(1):
 		q.escape(c)
 	default:
 		q.plain(c)
 	}
+}
+
+// isEscaped reports whether an octet is encoded wherever it stands.
+func isEscaped(c byte) bool {
+	return c == '=' || c >= 0x7f || c < ' ' && c != '\t' && c != '\r'
+}
+
+// countEscaped returns how many octets of a line, or of a piece of one, are
+// encoded: also white space before its CR.
+func countEscaped(p []byte) (n int64) {
+	for i, c := range p {
+		if isEscaped(c) || c == '\r' && i > 0 && isBlank(p[i-1]) {
+			n++
+		}
+	}
+	return n
 }
 
 // startsLine reports whether the next n octets would begin a line.

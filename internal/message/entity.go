@@ -24,6 +24,8 @@ type entity struct {
 	opaque string
 	text   bool
 	long   bool // a line of the body is too long
+	// escaped counts the octets of the body that quoted-printable makes three of.
+	escaped int64
 }
 
 // place is where in an entity the walker is.

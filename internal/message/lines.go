@@ -15,6 +15,8 @@ type textLine struct {
 	length int64
 	// plain says that all octets are of the base64 alphabet.
 	plain bool
+	// escaped counts the octets that quoted-printable makes three of.
+	escaped int64
 }
 
 func (l *textLine) long() bool { return l.length > MaxLine }
@@ -63,11 +65,15 @@ func (r *lineReader) next() (textLine, error) {
 		if len(piece) > 0 {
 			r.head = append(r.head, piece[:min(len(piece), lineHead-len(r.head))]...)
 			l.plain = l.plain && isBase64(piece)
+			l.escaped += countEscaped(piece)
 			last = piece[len(piece)-1]
 		}
 	}
 	if last == '\r' {
 		l.length--
+	}
+	if len(r.head) > 0 && r.head[0] == '-' {
+		l.escaped++
 	}
 	l.to, l.head = r.at, r.head[:min(int64(len(r.head)), l.length)]
 	return l, nil

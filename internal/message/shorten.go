@@ -17,6 +17,7 @@ const (
 	maxFolds      = 1000        // header lines that are folded
 	maxMIMEField  = 4 << 10     // octets of a Content-Type or Content-Transfer-Encoding field
 	encodedLine   = 76          // octets of an encoded line (RFC 2045 §6.7, §6.8)
+	escapedShare  = 6           // text is base64 if more than one octet of so many would be escaped
 	copyBuffer    = 32 << 10    // octets
 	lineHead      = MaxLine + 2 // octets of a line that are looked at
 )
@@ -34,9 +35,10 @@ func (e *LineError) Error() string { return e.Why }
 // ShortenLines writes a message to dst so that no line has more than MaxLine
 // octets. Its lines end with CRLF. Only what has to change does: a part with
 // an over-long line is encoded (RFC 2045 §6), text as quoted-printable and
-// anything else as base64; long lines of base64 are broken; long header lines
-// are folded at white space (RFC 5322 §2.2.3). Decoded and unfolded, the message is
-// what it was.
+// anything else as base64, as is text that would be longer otherwise; long lines
+// of base64 are broken; long header lines are folded at white space (RFC 5322
+// §2.2.3). Decoded and unfolded, the message is what it was. It gets longer
+// by less than half, and a few fields.
 //
 // A *LineError says that it is not possible: nothing has been written then.
 // Size is the message's, in octets. It is read twice, in pieces; the memory this

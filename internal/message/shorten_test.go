@@ -108,6 +108,10 @@ func TestPartsWithLongLinesAreEncodedAndNothingElse(t *testing.T) {
 			"MIME-Version: 1.0\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n" + wrapped(long+"\r\n") + "\r\n",
 		},
 		{
+			"text that is hardly ASCII", "MIME-Version: 1.0\r\n\r\n" + strings.Repeat("ü", lineOf) + "\r\n",
+			"MIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\n\r\n" + wrapped(strings.Repeat("ü", lineOf)+"\r\n") + "\r\n",
+		},
+		{
 			"one of several parts",
 			"MIME-Version: 1.0\r\n" + multi + "\r\nshort \r\n--b=b\r\nContent-Type: text/html\r\n\r\n" + long + "\r\n--b=b  \r\nContent-Type: image/x\r\n\r\n" + long + "\r\n--b=b--\r\nepilogue\r\n",
 			"MIME-Version: 1.0\r\n" + multi + "\r\nshort \r\n--b=b\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + quoted +
@@ -141,6 +145,18 @@ func TestPartsWithLongLinesAreEncodedAndNothingElse(t *testing.T) {
 				t.Errorf("%v, got\n%s\nwant\n%s", err, got, c.want)
 			}
 		})
+	}
+}
+
+func TestEncodingMakesAMessageLongerByLessThanHalf(t *testing.T) {
+	for _, filling := range []string{"x", "x \u00fc words ", "12345=", "1234=", "=", "\u00fc", "\x00", "\xff\r\n", "\t", "x \r\n", " \r\n", "-", "-\r\n"} {
+		for _, kind := range []string{"text/html", "image/x"} {
+			body := strings.Repeat(filling, 1<<20/len(filling)) + "\r\n" + strings.Repeat("x", lineOf) + "\r\n"
+			got, err := shortened(t, "MIME-Version: 1.0\r\nContent-Type: "+kind+"\r\n\r\n"+body)
+			if most := len(body) * 3 / 2; err != nil || len(got) > most {
+				t.Errorf("%s of %q: %d octets became %d, want at most %d (%v)", kind, filling, len(body), len(got), most, err)
+			}
+		}
 	}
 }
 

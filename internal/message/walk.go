@@ -229,6 +229,7 @@ func (w *walker) enter(kind, boundary string) {
 // bodyLine takes a line of a body.
 func (w *walker) bodyLine(l *textLine) error {
 	p := &w.part
+	p.escaped += l.escaped
 	if !l.long() {
 		return nil
 	}
@@ -260,12 +261,12 @@ func (w *walker) endPart(at int64, delimited bool) {
 		body.do = breakLines
 		w.edits = append(w.edits, body)
 		return
-	case p.text:
+	case p.text && p.escaped <= (end-p.body)/escapedShare:
 		body.do, name = encodeQuoted, codingQuoted
 	}
 	w.insert(p.coding.from, p.coding.to, "Content-Transfer-Encoding: "+name+"\r\n")
 	w.edits = append(w.edits, body)
-	if !p.text && !delimited {
+	if body.do == encodeBase64 && !delimited {
 		w.insert(end, end, "\r\n")
 	}
 	w.encoded = true

@@ -224,7 +224,7 @@ func (s *submission) shorten(ctx context.Context) error {
 	}
 	long := s.store
 	size := long.Size()
-	short, err := s.r.o.Store.NewContent(ctx, size+size/4)
+	short, err := s.r.o.Store.NewContent(ctx, size+size/2)
 	if err != nil {
 		return err
 	}
