@@ -71,7 +71,8 @@ func (d *Directory) Ungrant(ctx context.Context, address, as string) error {
 }
 
 // MaySendAs reports whether and why an account may send as an address. The error
-// means that it can't be told now; an account that has gone has no right.
+// means that it can't be told now; an account that has gone or is disabled has no
+// right, also in a session that it has logged in to before.
 //
 // An address is the account's own when mail to it leads there and to nobody
 // else: its address, sub-addresses, an alias or catch-all for it alone. An alias
@@ -79,6 +80,13 @@ func (d *Directory) Ungrant(ctx context.Context, address, as string) error {
 func (d *Directory) MaySendAs(ctx context.Context, account mail.AccountID, a mail.Address) (Right, error) {
 	if a.Domain == "" {
 		return NoRight, nil
+	}
+	who, err := d.st.Account(ctx, account)
+	switch {
+	case fault.Is(err, fault.NotFound), err == nil && who.Disabled:
+		return NoRight, nil
+	case err != nil:
+		return NoRight, fault.Wrap("look up who sends", notDenied(err))
 	}
 	targets, err := d.Resolve(ctx, a)
 	switch {
@@ -89,7 +97,7 @@ func (d *Directory) MaySendAs(ctx context.Context, account mail.AccountID, a mai
 	case fault.Is(err, fault.NotFound): // leads to nobody, but may be granted
 		err = nil
 	}
-	granted, grantErr := d.granted(ctx, account, a)
+	granted, grantErr := d.granted(ctx, who, a)
 	switch {
 	case grantErr != nil:
 		return NoRight, fault.Wrap("look up grants", notDenied(grantErr))
@@ -100,10 +108,9 @@ func (d *Directory) MaySendAs(ctx context.Context, account mail.AccountID, a mai
 }
 
 // granted reports whether an account was granted an address.
-func (d *Directory) granted(ctx context.Context, id mail.AccountID, a mail.Address) (bool, error) {
-	account, err := d.st.Account(ctx, id)
-	if err != nil || len(account.Grants) == 0 {
-		return false, unlessNotFound(err)
+func (d *Directory) granted(ctx context.Context, account store.Account, a mail.Address) (bool, error) {
+	if len(account.Grants) == 0 {
+		return false, nil
 	}
 	if _, err := d.st.Domain(ctx, a.Domain); err != nil {
 		return false, unlessNotFound(err) // it was local when it was granted
@@ -116,7 +123,7 @@ func (d *Directory) granted(ctx context.Context, id mail.AccountID, a mail.Addre
 		return false, nil
 	}
 	// What looks like a sub-address may be an address in its own right.
-	_, err = d.st.Entry(ctx, a.Key())
+	_, err := d.st.Entry(ctx, a.Key())
 	return fault.Is(err, fault.NotFound), unlessNotFound(err)
 }
 

@@ -194,3 +194,22 @@ func TestCertificatesAndTokensNeedAnAccountThatIsOpen(t *testing.T) {
 		}
 	}
 }
+
+func TestAccountThatIsDisabledMayNotGoOnSending(t *testing.T) {
+	h := newHouse(t, Options{})
+	h.accounts("alice@a.test")
+	h.ok(h.Grant(h.ctx, "alice@a.test", "sales@a.test"))
+	account, err := h.Lookup(h.ctx, "alice@a.test")
+	h.ok(err)
+	for _, disabled := range []bool{true, false} {
+		h.ok(h.SetDisabled(h.ctx, "alice@a.test", disabled))
+		for as, want := range map[string]Right{"alice@a.test": OwnAddress, "sales@a.test": GrantedAddress} {
+			if disabled {
+				want = NoRight
+			}
+			if got, err := h.MaySendAs(h.ctx, account.ID, address(t, as)); got != want || err != nil {
+				t.Errorf("disabled %v, as %s: got %d, %v, want %d", disabled, as, got, err, want)
+			}
+		}
+	}
+}
