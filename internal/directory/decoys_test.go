@@ -82,6 +82,9 @@ func TestWithoutIterationsThereIsNoSCRAM(t *testing.T) {
 		t.Errorf("keys were made: %q and %q", account.SCRAM, account.AppPasswords[0].SCRAM)
 	}
 	h.scram("alice@a.test", "smtp", false)
+	if h.SCRAMPossible() {
+		t.Error("SCRAM is called possible")
+	}
 	h.o.SCRAMIterations = MinSCRAMIterations // later it is turned on
 	h.ok(h.login("alice@a.test", phone))
 	h.now = h.now.Add(DefaultCacheTTL)

@@ -28,6 +28,9 @@ type SCRAMKeys struct {
 	AppPassword    string // its name; empty: the account's own password
 }
 
+// SCRAMPossible reports whether keys for SCRAM are made and used. It costs nothing.
+func (d *Directory) SCRAMPossible() bool { return d.o.SCRAMIterations > 0 }
+
 // SCRAM returns what a login by SCRAM-SHA-256 needs. A name that nobody has, or
 // that can't log in this way, gets an answer that looks the same and is always
 // the same for all spellings of the name. The error is never NotFound or Denied:

@@ -28,6 +28,7 @@ type people struct {
 	used     []string
 	trouble  error
 	noLegacy bool
+	noSCRAM  bool
 }
 
 type person struct {
@@ -142,6 +143,8 @@ func (p *people) Used(_ context.Context, _ mail.AccountID, app string, _ time.Ti
 	p.used = append(p.used, app)
 	return nil
 }
+
+func (p *people) SCRAMPossible() bool { return !p.noSCRAM }
 
 func (p *people) LegacyPossible() bool { return !p.noLegacy }
 

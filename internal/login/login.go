@@ -48,6 +48,7 @@ type Directory interface {
 	Secret(ctx context.Context, name string) (secret []byte, account store.Account, ok bool, err error)
 	LoginAccount(ctx context.Context, name string) (store.Account, error)
 	Used(ctx context.Context, id mail.AccountID, appPassword string, at time.Time) error
+	SCRAMPossible() bool
 	LegacyPossible() bool
 }
 

@@ -68,6 +68,7 @@ func TestMechanismsAreOfferedWhereTheyMakeSense(t *testing.T) {
 		{"with a certificate", withCert, nil, "SCRAM-SHA-256 EXTERNAL PLAIN LOGIN CRAM-MD5", true, true},
 		{"with an issuer", withTLS, withTokens, "SCRAM-SHA-256 OAUTHBEARER PLAIN LOGIN CRAM-MD5", true, true},
 		{"without legacy secrets", withTLS, func(o *Options) { o.Directory.(*people).noLegacy = true }, "SCRAM-SHA-256 PLAIN LOGIN", true, false},
+		{"without keys for SCRAM", bound, func(o *Options) { o.Directory.(*people).noSCRAM = true }, "PLAIN LOGIN CRAM-MD5", true, true},
 		{"as configured", withTLS, only("plain", "USER"), "PLAIN", true, false},
 		{"nothing for POP3's own ways", withTLS, only("SCRAM-SHA-256"), "SCRAM-SHA-256", false, false},
 		{"APOP only", withTLS, only("APOP"), "", false, true},

@@ -15,6 +15,7 @@ const (
 	external     = "EXTERNAL"
 	oauthBearer  = "OAUTHBEARER"
 	cramMD5      = "CRAM-MD5"
+	scramSHA256  = "SCRAM-SHA-256"
 	scramPlus    = "SCRAM-SHA-256-PLUS"
 	maxMechanism = 20 // octets of a name (RFC 4422 §3.1)
 )
@@ -39,8 +40,10 @@ func (s *Service) usable(c *session.Conn, m sasl.Mechanism) bool {
 		return false
 	}
 	switch {
-	case m.Plus:
-		return c.TLS != nil && binds(c.TLS)
+	case m.Name == scramSHA256:
+		return s.o.Directory.SCRAMPossible()
+	case m.Name == scramPlus:
+		return s.o.Directory.SCRAMPossible() && c.TLS != nil && binds(c.TLS)
 	case m.Name == external:
 		return c.TLS != nil && len(c.TLS.ClientNames) > 0
 	case m.Name == oauthBearer:
