@@ -38,7 +38,7 @@ func openStore(cfg *config.Config, log *slog.Logger, metrics prometheus.Register
 }
 
 // openDirectory returns the directory over a store.
-func openDirectory(cfg *config.Config, st store.Directory, log *slog.Logger) *directory.Directory {
+func openDirectory(cfg *config.Config, st store.Store, log *slog.Logger) *directory.Directory {
 	p := cfg.Passwords
 	return directory.New(st, directory.Options{
 		Postmaster: cfg.Postmaster,
@@ -50,6 +50,7 @@ func openDirectory(cfg *config.Config, st store.Directory, log *slog.Logger) *di
 		HashAtOnce:      p.HashAtOnce,
 		CacheTTL:        orOff(p.CacheTTL.Duration()),
 		SCRAMIterations: p.SCRAMIterations,
+		Records:         st,
 		KeyFile:         keyFile(cfg),
 		Logger:          log,
 	})

@@ -5,7 +5,12 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"postrider/internal/fault"
+	"postrider/internal/store"
+	"postrider/internal/store/storetest"
 )
 
 func TestNamesWithoutKeysGetDecoysThatStay(t *testing.T) {
@@ -38,7 +43,7 @@ func TestNamesWithoutKeysGetDecoysThatStay(t *testing.T) {
 		{""},
 	} {
 		var first string
-		for _, d := range []*Directory{start(), start()} {
+		for _, d := range []*Directory{h.Directory, start(), start()} {
 			for _, name := range spellings {
 				s, err := d.SCRAM(h.ctx, name, "smtp")
 				h.ok(err)
@@ -66,6 +71,52 @@ func TestDecoysDifferBetweenServers(t *testing.T) {
 	a, b := one.scram("nobody@a.test", "smtp", false), two.scram("nobody@a.test", "smtp", false)
 	if bytes.Equal(a.Salt, b.Salt) || bytes.Equal(a.Keys[0].Stored, b.Keys[0].Stored) {
 		t.Error("two servers have the same decoys")
+	}
+}
+
+func TestSecretOfDecoysThatCantBeKept(t *testing.T) {
+	for name, row := range map[string]struct {
+		fail   func(h *house)
+		unsure bool // the first answer is an error
+		stays  bool // at the next start
+		logged bool
+	}{
+		"the disk is full": {fail: func(h *house) {
+			h.st.FailNext(storetest.OpPutRecord, fault.New(fault.NoSpace, "test", nil))
+		}, logged: true},
+		"damaged": {fail: func(h *house) {
+			h.st.FailNext(storetest.OpRecord, fault.New(fault.Corrupt, "test", nil))
+		}, stays: true},
+		"too short": {fail: func(h *house) {
+			h.ok(h.st.PutRecord(h.ctx, store.Record{Key: decoyRecord, Value: []byte("short")}))
+		}, stays: true},
+		"can't be read": {fail: func(h *house) {
+			h.st.FailNext(storetest.OpRecord, fault.New(fault.Denied, "test", nil))
+		}, unsure: true, stays: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, Options{})
+			h.accounts("alice@a.test")
+			row.fail(h)
+			_, err := h.SCRAM(h.ctx, "alice@a.test", "smtp")
+			if (err != nil) != row.unsure || fault.Is(err, fault.Denied) {
+				t.Errorf("got error %v", err)
+			}
+			first := h.scram("nobody@a.test", "smtp", false)
+			if again := h.scram("nobody@a.test", "smtp", false); !bytes.Equal(again.Salt, first.Salt) {
+				t.Error("the answer has changed")
+			}
+			next := New(h.st, h.o)
+			t.Cleanup(func() { next.giveBack.Stop() })
+			s, err := next.SCRAM(h.ctx, "nobody@a.test", "smtp")
+			h.ok(err)
+			if stays := bytes.Equal(s.Salt, first.Salt); stays != row.stays {
+				t.Errorf("the same at the next start: %v, want %v", stays, row.stays)
+			}
+			if logged := strings.Contains(h.log.String(), "nobody has will change"); logged != row.logged {
+				t.Errorf("logged: %v, want %v", logged, row.logged)
+			}
+		})
 	}
 }
 

@@ -5,7 +5,6 @@ package directory
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"net/netip"
 	"runtime"
@@ -54,6 +53,10 @@ type Options struct {
 	// DefaultSCRAMIterations; negative: no keys for SCRAM are made or used. What is
 	// outside of MinSCRAMIterations and MaxSCRAMIterations is brought inside.
 	SCRAMIterations int
+	// Records keeps the secret from which answers about names that nobody has are
+	// made, so that they stay the same when the server starts again. Nil: they do
+	// not.
+	Records store.Records
 	// KeyFile is the path of the file with the key that recoverable secrets are
 	// sealed under. It is made when the first is set. Empty: there can be none.
 	KeyFile string
@@ -114,9 +117,8 @@ type Directory struct {
 	hashes  atomic.Int64 // run so far
 	known   *successes
 	decoy   verifier // what a password is compared with when there is no account
-	// decoySecret is what answers are made from about names that nobody has.
-	decoySecret [32]byte
-	keys        *keyFile
+	decoys  decoys
+	keys    *keyFile
 	// giveBack returns the memory that hashes took to the system, when none has
 	// run for hashPause.
 	giveBack *time.Timer
@@ -139,9 +141,12 @@ func New(st store.Directory, o Options) *Directory {
 		hashing: newGate(o.HashAtOnce),
 		known:   newSuccesses(o.CacheTTL, o.CacheSize, o.Now),
 		decoy:   decoy(o.Argon2),
+		decoys:  decoys{records: o.Records, log: o.Logger, now: o.Now},
 		keys:    &keyFile{path: o.KeyFile},
 	}
-	d.decoySecret = d.newDecoySecret()
+	if _, err := d.keys.load(); err != nil && !fault.Is(err, fault.NotFound) {
+		o.Logger.Error("the key file can't be used: nobody can log in with a legacy secret", "error", err)
+	}
 	d.giveBack = time.AfterFunc(hashPause, debug.FreeOSMemory)
 	if o.Postmaster == "" {
 		return d
@@ -153,21 +158,6 @@ func New(st store.Directory, o Options) *Directory {
 	}
 	d.postmaster = a
 	return d
-}
-
-// newDecoySecret returns the key file's secret for decoys, so that they stay the
-// same when the server starts again; one of this process if there is no such
-// file.
-func (d *Directory) newDecoySecret() (secret [32]byte) {
-	key, err := d.keys.load()
-	if err == nil {
-		return key.decoys
-	}
-	if !fault.Is(err, fault.NotFound) {
-		d.o.Logger.Error("the key file can't be used: nobody can log in with a legacy secret", "error", err)
-	}
-	rand.Read(secret[:]) // never fails (crypto/rand)
-	return secret
 }
 
 // hash runs f, which hashes a password once, when it is the turn of who comes

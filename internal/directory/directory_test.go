@@ -30,7 +30,7 @@ type house struct {
 func newHouse(t testing.TB, o Options) *house {
 	t.Helper()
 	h := &house{t: t, ctx: t.Context(), st: storetest.NewModel(), log: &bytes.Buffer{}, now: time.Unix(1_770_000_000, 0)}
-	o.Argon2 = cheap
+	o.Argon2, o.Records = cheap, h.st
 	if o.SCRAMIterations == 0 {
 		o.SCRAMIterations = MinSCRAMIterations
 	}

@@ -37,7 +37,6 @@ type keyFile struct {
 // masterKey is what is derived from the file's key.
 type masterKey struct {
 	secrets cipher.AEAD // seals recoverable secrets
-	decoys  [32]byte
 }
 
 // load returns the key, which is read once. NotFound: there is no such file.
@@ -115,11 +114,6 @@ func newMasterKey(octets []byte) (*masterKey, error) {
 	if key.secrets, err = cipher.NewGCMWithRandomNonce(block); err != nil {
 		return nil, err
 	}
-	decoys, err := hkdf.Key(sha256.New, octets, nil, "postrider decoys", len(key.decoys))
-	if err != nil {
-		return nil, err
-	}
-	copy(key.decoys[:], decoys)
 	return &key, nil
 }
 

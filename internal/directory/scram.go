@@ -43,16 +43,20 @@ func (d *Directory) SCRAM(ctx context.Context, name, protocol string) (SCRAM, er
 	if err != nil {
 		return SCRAM{}, err
 	}
+	secret, err := d.decoys.secret(ctx)
+	if err != nil {
+		return SCRAM{}, err
+	}
 	salt, ok := d.scramSaltOf(account)
 	if !ok {
-		salt = d.decoySalt(name)
+		salt = d.decoySalt(secret, name)
 	}
 	s := SCRAM{Salt: []byte(salt.salt), Iterations: salt.iterations}
 	if ok && !account.Disabled {
 		s.Keys = usableKeys(account, salt, protocol)
 	}
 	if s.Usable = len(s.Keys) > 0; !s.Usable {
-		s.Keys = []SCRAMKeys{d.decoyKeys(name)}
+		s.Keys = []SCRAMKeys{decoyKeys(secret, name)}
 		return s, nil
 	}
 	s.Account = shown(account)
@@ -154,20 +158,20 @@ func keysForm(salt scramSalt, password string) (string, error) {
 }
 
 // decoySalt is the salt of a name that has none.
-func (d *Directory) decoySalt(name string) scramSalt {
+func (d *Directory) decoySalt(secret []byte, name string) scramSalt {
 	iterations := d.o.SCRAMIterations
 	if iterations < 0 {
 		iterations = DefaultSCRAMIterations
 	}
-	made := keyed(d.decoySecret[:], "salt\x00"+sameName(name))
+	made := keyed(secret, "salt\x00"+sameName(name))
 	return scramSalt{iterations: iterations, salt: string(made[:saltSize])}
 }
 
 // decoyKeys are keys that fit no password that anybody could know.
-func (d *Directory) decoyKeys(name string) SCRAMKeys {
+func decoyKeys(secret []byte, name string) SCRAMKeys {
 	name = sameName(name)
 	return SCRAMKeys{
-		Stored: keyed(d.decoySecret[:], "stored\x00"+name),
-		Server: keyed(d.decoySecret[:], "server\x00"+name),
+		Stored: keyed(secret, "stored\x00"+name),
+		Server: keyed(secret, "server\x00"+name),
 	}
 }
