@@ -94,6 +94,7 @@ func TestParseMailboxes(t *testing.T) {
 		{"literal", ` a@[192.0.2.1]`, "a@[192.0.2.1]", nil},
 		{"U-label", " a@b\u00fccher.test", "a@xn--bcher-kva.test", nil},
 		{"UTF-8 local part", " \u00fc@x.test", "\u00fc@x.test", nil},
+		{"like an encoded word", " a=?b?=c@x.test", "a=?b?=c@x.test", nil},
 
 		{"empty", "\r\n", "", ErrNoMailbox},
 		{"comment only", " (x)\r\n", "", ErrNoMailbox},
@@ -122,6 +123,9 @@ func TestParseMailboxes(t *testing.T) {
 		{"bare CR", " A\r <a@x.test>", "", ErrMailboxSyntax},
 		{"bare LF", " A\n <a@x.test>", "", ErrMailboxSyntax},
 		{"bad domain", " a@-x-", "", ErrMailboxSyntax},
+		{"encoded word as local part", " =?utf-8?q?b=40y.test=00?=@x.test", "", ErrMailboxSyntax},
+		{"encoded word within a local part", " <a+=?utf-8?b?AA==?=@x.test>", "", ErrMailboxSyntax},
+		{"encoded word in quotes", ` "=?utf-8?q?b=40y.test?="@x.test`, "", ErrMailboxSyntax},
 		{"too many", strings.Repeat("a@x.test,", MaxMailboxes) + "a@x.test", "", ErrTooManyMailboxes},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package message
 
 import (
 	"errors"
+	"regexp"
 
 	"postrider/internal/mail"
 )
@@ -27,7 +28,8 @@ var (
 // as often as it stands there. The names and comments in it are read over.
 //
 // It is strict, since two readers who understand one field in different ways
-// make room for forgery: no groups, no source routes, no name with a bare "@".
+// make room for forgery: no groups, no source routes, no name with a bare "@",
+// no encoded word in an address, which some would decode (RFC 2047 §5).
 func ParseMailboxes(body []byte) ([]mail.Address, error) {
 	p := mailboxParser{b: body}
 	var all []mail.Address
@@ -56,6 +58,9 @@ func ParseMailboxes(body []byte) ([]mail.Address, error) {
 		}
 	}
 }
+
+// encodedWord is what readers of a header may decode (RFC 2047 §2).
+var encodedWord = regexp.MustCompile(`=\?[^?]+\?[^?]+\?[^?]*\?=`)
 
 // mailboxParser stands somewhere in a list of mailboxes.
 type mailboxParser struct {
@@ -125,7 +130,7 @@ func (p *mailboxParser) address() (mail.Address, error) {
 		return mail.Address{}, ErrMailboxSyntax
 	}
 	text := string(p.b[local:p.i])
-	if !p.space() || !p.take('@') || !p.space() {
+	if encodedWord.MatchString(text) || !p.space() || !p.take('@') || !p.space() {
 		return mail.Address{}, ErrMailboxSyntax
 	}
 	domain := p.i

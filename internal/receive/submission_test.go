@@ -129,6 +129,7 @@ func TestNobodySendsAsAnother(t *testing.T) {
 		{"two Sender fields", "alice", "alice@example.test", "Sender: alice@example.test\r\nSender: alice@example.test\r\n" + own, "550 5.6.0"},
 		{"two senders", "alice", "alice@example.test", "Sender: alice@example.test, al@example.test\r\n" + own, "550 5.6.0"},
 		{"a group", "alice", "alice@example.test", from("us: alice@example.test;"), "550 5.6.0"},
+		{"another's From encoded before a granted domain", "carol", "carol@example.test", from("=?utf-8?q?bob=40example.test=00?=@catch.test"), "550 5.6.0"},
 		{"NUL in From", "alice", "alice@example.test", from("alice@example.test\x00"), "550 5.6.0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
