@@ -12,15 +12,17 @@ import (
 )
 
 // Check returns what is wrong or doubtful between settings. It looks at nothing
-// but the configuration: whether an address is free shows when it is opened.
+// but the configuration: whether an address is free shows when it is opened, and
+// whether a file is good when it is read.
 func (c *Config) Check() Problems {
 	k := checker{c: c}
 	k.names()
 	k.listeners()
 	k.tls()
 	k.logins()
+	k.submission()
 	k.admin()
-	return k.problems.sorted()
+	return k.problems.Sorted()
 }
 
 // maxArgon2Work bounds memory × passes: what package directory computes at most.
@@ -31,15 +33,20 @@ type checker struct {
 	problems Problems
 }
 
-// report adds a problem at a setting; at its section, or without a place, if the
-// setting is not written.
+// report adds a problem at a setting, as Locate places it.
 func (k *checker) report(path string, p Problem) {
-	at := k.c.origins[path].value
+	k.problems = append(k.problems, k.c.Locate(path, p))
+}
+
+// Locate gives a problem the place of a setting, like "listener[0].client_ca"; of
+// its section, or none, if the setting is not written.
+func (c *Config) Locate(path string, p Problem) Problem {
+	at := c.origins[path].value
 	if at.src == nil {
 		section, _, _ := strings.Cut(path, ".")
-		at = k.c.origins[section].key
+		at = c.origins[section].key
 	}
-	k.problems = append(k.problems, at.locate(p))
+	return at.locate(p)
 }
 
 func (k *checker) names() {

@@ -2,8 +2,12 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 
 	"postrider/internal/mail"
 )
@@ -58,6 +62,10 @@ func (k *checker) listenerTLS(i int, l *Listener) {
 		})
 	case l.ClientCA != "" && mode == TLSNone:
 		k.report(listenerPath(i, "client_ca"), Problem{Message: "without TLS there are no client certificates", Help: "leave client_ca or tls out"})
+	case l.ClientCA != "" && l.Role == RoleMX:
+		k.report(listenerPath(i, "client_ca"), Problem{
+			Warning: true, Message: "nobody logs in at a listener with the role mx: certificates of clients prove nothing there", Help: "leave it out",
+		})
 	}
 	k.plaintext(i, l)
 	k.popBeforeSMTP(i, l)
@@ -104,6 +112,9 @@ func (k *checker) popBeforeSMTP(i int, l *Listener) {
 		Warning: true, Message: "whoever shares an address with somebody who collects mail may send in that person's name", Help: help,
 	})
 	k.everybody(listenerPath(i, "trusted_networks"), l.TrustedNetworks, "trusts every address there is")
+	if !slices.ContainsFunc(k.c.Listeners, func(l Listener) bool { return l.Protocol == ProtocolPOP3 }) {
+		k.report(path, Problem{Warning: true, Message: "there is no POP3 listener to log in at before", Help: `write one; or leave pop_before_smtp out`})
+	}
 	k.behindProxy(i, l)
 }
 
@@ -135,7 +146,7 @@ func (k *checker) everybody(path string, networks []netip.Prefix, what string) {
 func (k *checker) acme() {
 	a := k.c.ACME
 	if a.Directory == "" {
-		if a.HTTP != "" || a.TLSALPN != "" || len(a.Names) > 0 {
+		if a.HTTP != "" || a.TLSALPN != "" || len(a.Names) > 0 || a.Email != "" || a.CAFile != "" {
 			k.report("acme", Problem{Message: "[acme] has no directory", Help: "write the address of the authority's directory"})
 		}
 		return
@@ -154,14 +165,37 @@ func (k *checker) acme() {
 			k.report("acme.names", Problem{Message: fmt.Sprintf("a name can't be %q: %v", name, err), Help: "write host names"})
 		}
 	}
-	for path, address := range map[string]string{"acme.http": a.HTTP, "acme.tls_alpn": a.TLSALPN} {
-		if address == "" {
+	taken := k.addresses()
+	for _, at := range []struct{ path, address string }{{"acme.http", a.HTTP}, {"acme.tls_alpn", a.TLSALPN}} {
+		if at.address == "" {
 			continue
 		}
-		if _, _, err := splitAddress(address); err != nil {
-			k.report(path, Problem{Message: fmt.Sprintf("address can't be %q", address), Help: err.Error()})
+		host, port, err := splitAddress(at.address)
+		if err != nil {
+			k.report(at.path, Problem{Message: fmt.Sprintf("address can't be %q", at.address), Help: err.Error()})
+			continue
+		}
+		key := net.JoinHostPort(host, strconv.Itoa(port))
+		if other := taken[key]; other != "" && port != 0 {
+			k.report(at.path, Problem{Message: at.address + " is listened on already", Help: "see " + other})
+		}
+		taken[key] = at.path
+	}
+}
+
+// addresses tells which setting wants each address, but those of ACME.
+func (k *checker) addresses() map[string]string {
+	taken := map[string]string{}
+	add := func(address, what string) {
+		if host, port, err := splitAddress(address); err == nil {
+			taken[net.JoinHostPort(host, strconv.Itoa(port))] = what
 		}
 	}
+	add(k.c.Admin.Address, "admin.address")
+	for i, l := range k.c.Listeners {
+		add(l.Address, k.place(i))
+	}
+	return taken
 }
 
 // webAddress refuses an address where secrets would travel in the open.
@@ -176,11 +210,20 @@ func (k *checker) webAddress(path, address string) {
 // logins looks at the policy of logins and at OAuth.
 func (k *checker) logins() {
 	k.everybody("login.trusted", k.c.Login.Trusted, "lets everybody guess passwords")
+	k.mechanisms()
 	o := k.c.OAuth
 	if o.Issuer == "" {
+		if o.Audience != "" || o.CAFile != "" {
+			k.report("oauth", Problem{Message: "[oauth] has no issuer", Help: "write the issuer's address; or leave [oauth] out"})
+		}
 		return
 	}
 	k.webAddress("oauth.issuer", o.Issuer)
+	if u, err := url.Parse(o.Issuer); err == nil && (u.RawQuery != "" || u.ForceQuery || u.User != nil || strings.Contains(o.Issuer, "#")) {
+		k.report("oauth.issuer", Problem{
+			Message: "an issuer's address has a host and a path, and nothing more", Help: `write it as the tokens do: in their claim "iss"`,
+		})
+	}
 	if o.Audience == "" {
 		k.report("oauth", Problem{
 			Message: "[oauth] has no audience: tokens made for any other service would do", Help: `write audience = "…", the name that the issuer knows this server by`,
@@ -188,5 +231,35 @@ func (k *checker) logins() {
 	}
 	if o.Claim == "" {
 		k.report("oauth.claim", Problem{Message: "claim is empty", Help: `write claim = "email"`})
+	}
+}
+
+// mechanisms warns of ways to log in that are wanted and can't work.
+func (k *checker) mechanisms() {
+	const path = "login.mechanisms"
+	wanted := k.c.Login.Mechanisms
+	if wanted != nil && len(wanted) == 0 {
+		k.report(path, Problem{Message: "mechanisms is empty, which does not mean none", Help: "leave it out for all; or write those that may be used"})
+	}
+	if slices.Contains(wanted, "OAUTHBEARER") && k.c.OAuth.Issuer == "" {
+		k.report(path, Problem{Warning: true, Message: "OAUTHBEARER needs an issuer", Help: "write [oauth] with issuer and audience"})
+	}
+	if slices.Contains(wanted, "EXTERNAL") && !slices.ContainsFunc(k.c.Listeners, func(l Listener) bool { return l.ClientCA != "" }) {
+		k.report(path, Problem{Warning: true, Message: "EXTERNAL needs certificates of clients", Help: "write client_ca at a listener"})
+	}
+}
+
+// submission warns of limits that are never reached.
+func (k *checker) submission() {
+	s := k.c.Submission
+	for _, l := range []struct {
+		of        string
+		hour, day int
+	}{{"messages", s.MessagesPerHour, s.MessagesPerDay}, {"recipients", s.RecipientsPerHour, s.RecipientsPerDay}} {
+		if l.day > 0 && l.hour > l.day {
+			k.report("submission."+l.of+"_per_hour", Problem{
+				Warning: true, Message: fmt.Sprintf("more %s an hour than a day", l.of), Help: fmt.Sprintf("%s_per_day is %d", l.of, l.day),
+			})
+		}
 	}
 }

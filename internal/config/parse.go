@@ -70,7 +70,7 @@ func (c *Config) Overlay(name string, data []byte) error {
 	b := &binder{src: src, root: reflect.ValueOf(&next).Elem(), origins: next.origins}
 	b.document()
 	if len(b.problems) > 0 {
-		return b.problems.sorted()
+		return b.problems.Sorted()
 	}
 	next.mergeListeners(c)
 	*c = next

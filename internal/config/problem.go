@@ -104,8 +104,8 @@ func (ps Problems) Err() error {
 	return errs
 }
 
-// sorted puts the problems in the order of the file.
-func (ps Problems) sorted() Problems {
+// Sorted puts the problems in the order of the file, and returns them.
+func (ps Problems) Sorted() Problems {
 	sort.SliceStable(ps, func(i, j int) bool {
 		if ps[i].File != ps[j].File {
 			return ps[i].File < ps[j].File

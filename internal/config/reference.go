@@ -13,7 +13,8 @@ const referenceHead = `# Configuration
 Postrider reads one TOML file: the one named by ` + "`--config`" + `, else ` + "`./postrider.toml`" + `,
 else ` + "`/etc/postrider/postrider.toml`" + `. ` + "`postrider init DIR`" + ` writes one with every setting in
 it, and ` + "`postrider config check`" + ` says what is wrong in it. A key that is not written
-has its default; a key that is not known is an error.
+has its default; a key that is not known is an error. A relative path starts at the
+folder of this file.
 
 Durations are text with a unit: "90s", "5m", "1h30m", "2d". Sizes are numbers of octets,
 or text with a unit: "64KiB", "50MiB", "1.5GB". Domains, accounts and aliases are not
@@ -49,6 +50,9 @@ func referenceLeaves(b *strings.Builder, v reflect.Value) {
 		facts := []string{f.kind()}
 		if len(f.values) > 0 {
 			facts[0] = orList(f.values)
+			if f.typ.Kind() == reflect.Slice {
+				facts[0] = "list of " + facts[0]
+			}
 		}
 		if interval := f.interval(); interval != "" {
 			facts = append(facts, interval)
