@@ -216,9 +216,12 @@ func (w *window) add(now time.Time, n int) {
 // sum returns what has been counted.
 func (w *window) sum(now time.Time) int {
 	w.advance(now)
-	var n int
+	return int(w.total())
+}
+
+func (w *window) total() (n int32) {
 	for _, c := range w.counts {
-		n += int(c)
+		n += c
 	}
 	return n
 }
@@ -237,12 +240,20 @@ func (w *window) wait(now time.Time, n int) time.Duration {
 	return slots * w.slot
 }
 
-// advance empties the slots that are over.
+// advance empties the slots that are over. When the clock has been set back by
+// more than the span, what was counted has happened now: else it would be
+// counted until that time comes again.
 func (w *window) advance(now time.Time) {
 	number := now.UnixNano() / int64(w.slot)
-	if number-w.latest > slots {
+	switch {
+	case number-w.latest > slots:
 		w.counts = [slots + 1]int32{}
 		w.latest = number
+	case w.latest-number > slots:
+		n := w.total()
+		w.counts = [slots + 1]int32{}
+		w.latest = number
+		w.counts[w.at(number)] = n
 	}
 	for w.latest < number {
 		w.latest++

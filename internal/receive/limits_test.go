@@ -191,6 +191,24 @@ func TestAClockThatIsSetBackForgetsNothing(t *testing.T) {
 	}
 }
 
+func TestAClockThatWasAheadBlocksNobody(t *testing.T) {
+	r := newRates(SubmissionLimits{MessagesPerHour: 2})
+	for _, now := range []time.Time{at.AddDate(10, 0, 0), at} {
+		v, err := r.reserve(7, now, amount{1, 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.keep(now)
+	}
+	want := "450 4.7.1 You have sent too much: at most 2 messages an hour; try again in 65 minutes"
+	if got := replyOf(r.check(7, at, amount{1, 1})); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if err := r.check(7, at.Add(65*time.Minute), amount{1, 1}); err != nil {
+		t.Errorf("after an hour: got %v, want nil", err)
+	}
+}
+
 func TestRatesAreRememberedOfSoManyAccounts(t *testing.T) {
 	r := newRates(SubmissionLimits{MessagesPerHour: 1})
 	for i := range MaxRated + 10 {
