@@ -96,10 +96,14 @@ func Example(c *Config) string {
 }
 
 // exampleList writes the elements: the first with all settings explained, the
-// others with what differs.
+// others with what differs. Without elements, one is commented out.
 func exampleList(b *strings.Builder, f field, items reflect.Value) {
 	zero := reflect.Zero(f.typ.Elem())
 	fmt.Fprintf(b, "\n%s\n", wrap(f.doc, 76, "# "))
+	if items.Len() == 0 {
+		fmt.Fprintf(b, "#[[%s]]\n", f.key)
+		exampleLeaves(b, zero, zero)
+	}
 	for i := range items.Len() {
 		if i > 0 {
 			b.WriteByte('\n')

@@ -120,3 +120,21 @@ func TestEverySettingOfTheExampleIsValidWhenUncommented(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestTheExampleHasEverySetting(t *testing.T) {
+	here := map[string]bool{}
+	section := ""
+	for line := range strings.Lines(Example(exampleConfig())) {
+		line = strings.TrimSpace(strings.TrimPrefix(line, "#"))
+		if strings.HasPrefix(line, "[") {
+			section = strings.Trim(line, "[]")
+		} else if key, _, ok := strings.Cut(line, " = "); ok {
+			here[section+"."+key] = true
+		}
+	}
+	every(func(section string, f field) {
+		if !here[section+"."+f.key] {
+			t.Errorf("%s.%s is not in the example", section, f.key)
+		}
+	})
+}
