@@ -12,7 +12,7 @@ import (
 // Limits of the attempts that wait for their password to be hashed.
 const (
 	MaxWaiting           = 4096 // in all
-	MaxWaitingPerAddress = 256  // of one IPv4 address or IPv6 /64
+	MaxWaitingPerAddress = 256  // of one IPv4 address or IPv6 /48
 )
 
 // gate lets a number of hashes run at one time. Who waits stands in the line of
@@ -34,13 +34,14 @@ type line struct {
 
 func newGate(places int) *gate { return &gate{free: places} }
 
-// origin is what shares a line: an IPv4 address, or the /64 that a network of
-// IPv6 has at least (RFC 6177 §2).
+// origin is what shares a line: an IPv4 address, or the /48 that a site of IPv6
+// has at most (RFC 6177 §2). One of them has 65,536 networks: if each had a line,
+// everybody else would wait for as many hashes.
 func origin(from netip.Addr) netip.Prefix {
 	from = from.Unmap()
 	bits := from.BitLen()
 	if from.Is6() {
-		bits = 64
+		bits = 48
 	}
 	p, err := from.Prefix(bits)
 	if err != nil {

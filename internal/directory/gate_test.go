@@ -72,6 +72,27 @@ func TestTenThousandAttemptsFromOneAddressHoldUpNobodyElse(t *testing.T) {
 	}
 }
 
+func TestSiteOfIPv6HoldsUpNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, release := newGate(1), make(chan struct{})
+		waiters(t, g, netip.Addr{}, 1, release)
+		for i := range 1000 { // one guess from each of its networks
+			from := netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, 0, byte(i >> 8), byte(i), 15: 1})
+			waiters(t, g, from, 1, release)
+		}
+		own, _ := waiters(t, g, owner, 1, release)
+		for range 2 {
+			release <- struct{}{}
+			synctest.Wait()
+		}
+		if own.Load() != 1 {
+			t.Errorf("after two hashes the owner has no place, and %d wait in %d lines", g.waiting, len(g.lines))
+		}
+		close(release)
+		synctest.Wait()
+	})
+}
+
 func TestLinesTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, release := newGate(1), make(chan struct{})
@@ -170,7 +191,8 @@ func TestAddressesOfOneNetworkShareALine(t *testing.T) {
 		{"two of IPv4", "192.0.2.1", "192.0.2.2", false},
 		{"IPv4 within IPv6", "192.0.2.1", "::ffff:192.0.2.1", true},
 		{"one /64", "2001:db8:0:1::1", "2001:db8:0:1:ffff::2", true},
-		{"two /64", "2001:db8:0:1::1", "2001:db8:0:2::1", false},
+		{"two /64 of one site", "2001:db8:0:1::1", "2001:db8:0:2::1", true},
+		{"two sites", "2001:db8:1:1::1", "2001:db8:2:1::1", false},
 		{"with a zone", "fe80::1%eth0", "fe80::2", true},
 	} {
 		if got := origin(netip.MustParseAddr(row.a)) == origin(netip.MustParseAddr(row.b)); got != row.same {
