@@ -52,7 +52,7 @@ var badPeers = []struct {
 			time.Sleep(time.Second)
 		}
 	}, result: "timeout", why: "timeout"},
-	{name: "goes at once", act: func(*testing.T, net.Conn, *tls.Config) {}, result: "closed", why: "closed by peer"},
+	{name: "goes at once", act: func(*testing.T, net.Conn, *tls.Config) { synctest.Wait() }, result: "closed", why: "closed by peer"},
 	{name: "dies midway", act: func(t *testing.T, nc net.Conn, good *tls.Config) {
 		hello := helloOf(t, good)
 		io.WriteString(nc, hello[:len(hello)/2])
