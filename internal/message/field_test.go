@@ -123,6 +123,8 @@ func TestParseMailboxes(t *testing.T) {
 		{"bare CR", " A\r <a@x.test>", "", ErrMailboxSyntax},
 		{"bare LF", " A\n <a@x.test>", "", ErrMailboxSyntax},
 		{"bad domain", " a@-x-", "", ErrMailboxSyntax},
+		{"dot behind the domain", " a@x.test.", "", ErrMailboxSyntax},
+		{"dot behind the domain in brackets", " A <a@x.test.>", "", ErrMailboxSyntax},
 		{"encoded word as local part", " =?utf-8?q?b=40y.test=00?=@x.test", "", ErrMailboxSyntax},
 		{"encoded word within a local part", " <a+=?utf-8?b?AA==?=@x.test>", "", ErrMailboxSyntax},
 		{"encoded word in quotes", ` "=?utf-8?q?b=40y.test?="@x.test`, "", ErrMailboxSyntax},

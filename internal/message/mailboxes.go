@@ -141,7 +141,7 @@ func (p *mailboxParser) address() (mail.Address, error) {
 		if !p.take(']') {
 			return mail.Address{}, ErrMailboxSyntax
 		}
-	} else if !p.atom() {
+	} else if !p.atom() || p.b[p.i-1] == '.' { // strict readers find no address then
 		return mail.Address{}, ErrMailboxSyntax
 	}
 	a, err := mail.ParseAddress(text + "@" + string(p.b[domain:p.i]))
