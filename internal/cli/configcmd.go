@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -21,9 +22,11 @@ func (a *app) configCommand() *cobra.Command {
 func (a *app) configCheckCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "check",
-		Short:   "Say what is wrong in the configuration",
-		Long:    "Say what is wrong in the configuration: where, and what to write instead.\nThe exit code is 1 when the server would not start with it; warnings don't count.",
+		Use:   "check",
+		Short: "Say what is wrong in the configuration",
+		Long: `Say what is wrong in the configuration, and in the files that it names: where, and
+what to write instead. Run it as the user that the server runs as. The exit code is
+1 when the server would not start with it; warnings don't count.`,
 		Example: "  postrider config check --config /etc/postrider/postrider.toml",
 		Args:    args(0, 0, ""),
 		RunE: func(*cobra.Command, []string) error {
@@ -41,7 +44,8 @@ func (a *app) configCheck(asJSON bool) error {
 		return err
 	}
 	if err == nil {
-		problems = cfg.Check()
+		files := examineFiles(cfg)
+		problems = slices.Concat(cfg.Check(), files.problems, files.doubts(cfg)).Sorted()
 	}
 	e := json.NewEncoder(a.stdout)
 	for _, p := range problems {

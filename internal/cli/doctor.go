@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postrider/internal/admin"
+	"postrider/internal/certs"
 	"postrider/internal/config"
 	"postrider/internal/fault"
 	"postrider/internal/mail"
@@ -52,10 +53,14 @@ func (a *app) doctor(ctx context.Context, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	all := examineConfig(cfg)
+	files := examineFiles(cfg)
+	all := examineConfig(append(cfg.Check(), files.problems...).Sorted())
 	err = a.withClient(ctx, func(c *admin.Client) error {
-		all = append(all, examineStore(ctx, c), examinePostmaster(ctx, cfg, c))
-		all = append(all, examineCertificates(ctx, c)...)
+		all = append(all, examineStore(ctx, c))
+		if cfg.Postmaster != "" { // that there is none is said of the configuration
+			all = append(all, examinePostmaster(ctx, cfg, c))
+		}
+		all = append(all, examineCertificates(ctx, cfg, files.list(), c)...)
 		return nil
 	})
 	if err != nil {
@@ -79,9 +84,9 @@ func (a *app) doctor(ctx context.Context, asJSON bool) error {
 	return nil
 }
 
-func examineConfig(cfg *config.Config) []finding {
+func examineConfig(problems config.Problems) []finding {
 	var all []finding
-	for _, p := range cfg.Check() {
+	for _, p := range problems {
 		state := stateBad
 		if p.Warning {
 			state = stateWarning
@@ -123,9 +128,6 @@ func examineStore(ctx context.Context, c *admin.Client) finding {
 // examinePostmaster follows the address that every site must have.
 func examinePostmaster(ctx context.Context, cfg *config.Config, c *admin.Client) finding {
 	const subject = "postmaster"
-	if cfg.Postmaster == "" {
-		return finding{subject, stateWarning, "the configuration names none (RFC 5321 §4.5.1)"}
-	}
 	_, err := c.Account(ctx, cfg.Postmaster)
 	if err == nil {
 		return finding{subject, stateGood, "mail for it goes to " + cfg.Postmaster}
@@ -145,27 +147,50 @@ func examinePostmaster(ctx context.Context, cfg *config.Config, c *admin.Client)
 	return finding{subject, stateBad, cfg.Postmaster + " is neither an account nor an alias here"}
 }
 
-func examineCertificates(ctx context.Context, c *admin.Client) []finding {
-	var all []finding
+// examineCertificates looks at those that the server uses, or, when none runs, at
+// those that it would read from files.
+func examineCertificates(ctx context.Context, cfg *config.Config, inFiles []certs.Info, c *admin.Client) []finding {
+	const subject = "certificates"
+	used, all := []certs.Info{}, []finding{}
 	for i, err := range c.Certificates(ctx) {
-		if fault.Is(err, fault.NotFound) {
-			return []finding{{"certificates", stateWarning, "no server runs, which would know them"}}
+		switch {
+		case fault.Is(err, fault.NotFound) && len(inFiles) == 0:
+			return []finding{{subject, stateWarning, "no server runs, which would know them"}}
+		case fault.Is(err, fault.NotFound):
+			used = inFiles
+		case err != nil:
+			return []finding{{subject, stateBad, err.Error()}}
+		default:
+			used = append(used, i)
 		}
-		if err != nil {
-			return []finding{{"certificates", stateBad, err.Error()}}
-		}
-		f := finding{"certificate " + strings.Join(i.Names, ", "), stateGood, "good until " + timeText(i.NotAfter)}
-		if len(i.Problems) > 0 {
-			f.State, f.Words = stateWarning, strings.Join(i.Problems, "; ")
-		}
-		if i.SelfSigned {
-			f.State = stateWarning
-			f.Words += "; its fingerprint is SHA-256 " + i.SHA256
-		}
-		if time.Now().After(i.NotAfter) { // also of one that has yet to be obtained
-			f.State = stateBad
-		}
-		all = append(all, f)
+	}
+	if len(used) == 0 {
+		return []finding{{subject, stateWarning, "no listener has TLS: mail and passwords can be read on the way"}}
+	}
+	for _, i := range used {
+		all = append(all, examineCertificate(i))
+	}
+	if !madeFor(used, cfg.Hostname) {
+		all = append(all, finding{subject, stateWarning, "none is made for " + cfg.Hostname + ": clients that connect to that name refuse"})
 	}
 	return all
+}
+
+func examineCertificate(i certs.Info) finding {
+	name := strings.Join(i.Names, ", ")
+	if name == "" {
+		name = i.CertificateFile
+	}
+	f := finding{"certificate " + name, stateGood, "good until " + timeText(i.NotAfter)}
+	if len(i.Problems) > 0 {
+		f.State, f.Words = stateWarning, strings.Join(i.Problems, "; ")
+	}
+	if i.SelfSigned {
+		f.State = stateWarning
+		f.Words += "; its fingerprint is SHA-256 " + i.SHA256
+	}
+	if time.Now().After(i.NotAfter) { // also of one that has yet to be obtained
+		f.State = stateBad
+	}
+	return f
 }

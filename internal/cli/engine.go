@@ -2,12 +2,10 @@ package cli
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -290,20 +288,4 @@ func (e *engine) listener(l *config.Listener) (netserver.Listener, error) {
 	}
 	made.TLS = netserver.StrictALPN(e.certs.Config(l.Protocol, clients), l.Protocol)
 	return made, nil
-}
-
-// clientAuthorities reads who may vouch for clients; nil when no file is named.
-func clientAuthorities(path string) (*x509.CertPool, error) {
-	if path == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("client_ca: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("client_ca: %s holds no certificate in PEM form", path)
-	}
-	return pool, nil
 }

@@ -64,9 +64,14 @@ func keyFile(cfg *config.Config) string {
 	return filepath.Join(cfg.Data, "secret.key")
 }
 
+// hasTLS reports whether some listener's clients can begin TLS.
+func hasTLS(cfg *config.Config) bool {
+	return slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.TLSMode() != config.TLSNone })
+}
+
 // openCerts returns the server's certificates; nil when no listener has TLS.
 func openCerts(cfg *config.Config, records store.Records, log *slog.Logger, metrics prometheus.Registerer) (*certs.Manager, error) {
-	if !slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.TLSMode() != config.TLSNone }) {
+	if !hasTLS(cfg) {
 		return nil, nil
 	}
 	o := certs.Options{
