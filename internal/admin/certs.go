@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"postrider/internal/certs"
+	"postrider/internal/fault"
 )
 
 // certArgument names certificates; an empty name is all.
@@ -12,7 +13,8 @@ type certArgument struct {
 	Name string `json:"name,omitempty"`
 }
 
-// Certificates lists the server's certificates. NotFound: no server runs.
+// Certificates lists the server's certificates: none when no listener has TLS.
+// NotFound: no server runs.
 func (c *Client) Certificates(ctx context.Context) iter.Seq2[certs.Info, error] {
 	return list[certs.Info](ctx, c, "cert.list", certArgument{})
 }
@@ -26,8 +28,11 @@ func (c *Client) RenewCertificates(ctx context.Context, name string) ([]certs.In
 }
 
 func certList(s *service, c *call, _ certArgument) (any, error) {
-	if s.certs == nil {
+	if s.logins == nil {
 		return nil, errNoServer("list certificates")
+	}
+	if s.certs == nil {
+		return nil, nil
 	}
 	for _, i := range s.certs.List() {
 		if err := c.emit(i); err != nil {
@@ -38,8 +43,11 @@ func certList(s *service, c *call, _ certArgument) (any, error) {
 }
 
 func certRenew(s *service, c *call, a certArgument) (any, error) {
-	if s.certs == nil {
+	if s.logins == nil {
 		return nil, errNoServer("renew certificates")
+	}
+	if s.certs == nil {
+		return nil, fault.Newf(fault.NotFound, "renew certificates", "there are none: no listener has TLS")
 	}
 	return s.certs.Renew(c, a.Name)
 }
