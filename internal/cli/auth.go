@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,12 +32,16 @@ func (a *app) authLogCommand() *cobra.Command {
 		Use:   "log",
 		Short: "List the latest logins and attempts",
 		Long: `List the latest logins and attempts, the newest last: when, from where, as whom, how,
-and what came of it. The server keeps the last 10,000 since it was started.`,
+and what came of it. The server keeps the last 10,000 since it was started. Names are
+those that were given, whether or not there is such an account.`,
 		Example: "  postrider auth log\n  postrider auth log --failed --account alice@example.org\n  postrider auth log --from 192.0.2.7 --json",
 		Args:    args(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.Limit < 0 {
 				return usagef("--limit is a number from 0")
+			}
+			if _, err := netip.ParseAddr(f.Address); f.Address != "" && err != nil {
+				return usagef("--from %q is no Internet address", f.Address)
 			}
 			return a.withClient(cmd.Context(), func(c *admin.Client) error {
 				return needsServer(printList(a.stdout, asJSON, c.Logins(cmd.Context(), f), "TIME\tFROM\tNAME\tPROTOCOL\tHOW\tRESULT", loginRow))

@@ -78,7 +78,7 @@ func haveData(data string) error {
 	info, err := os.Stat(data)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return hinted{fmt.Errorf("there is no data folder %s", data), "\"postrider init\" makes one, with a configuration."}
+		return hinted{fmt.Errorf("there is no data folder %s", data), "\"postrider init\" makes one, with a configuration; beside a configuration, make it with: mkdir -m 700 FOLDER"}
 	case err != nil:
 		return err
 	case !info.IsDir():

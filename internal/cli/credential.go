@@ -48,6 +48,7 @@ func (a *app) appPasswordListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list ADDRESS",
 		Short:   "List an account's app passwords",
+		Long:    "List an account's app passwords. When one was last used is kept to the hour.",
 		Example: "  postrider account app-password list alice@example.org",
 		Args:    args(1, 1, "an address"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,7 +67,7 @@ func appPasswordRow(p store.AppPassword) []string {
 		scope = strings.Join(p.Scope, ", ")
 	}
 	if !p.Used.IsZero() {
-		used = timeText(p.Used)
+		used = p.Used.Local().Format("2006-01-02 15h")
 	}
 	return []string{p.Name, scope, timeText(p.Created), used}
 }
@@ -95,7 +96,11 @@ func (a *app) legacySecretCommand() *cobra.Command {
 		Short: "Let old clients log in with CRAM-MD5 or APOP",
 		Long: `Let old clients log in with CRAM-MD5 or APOP. These need a secret that the server
 can read, which a password here never is: it is a secret of its own, kept encrypted
-under the key in passwords.key_file, and good for nothing else.`,
+under the key in passwords.key_file, and good for nothing else.
+
+Once there is a key, every client is offered CRAM-MD5. Those that prefer it to PLAIN
+fail to log in to accounts without a legacy secret, and with the password of those
+that have one. login.mechanisms takes it away.`,
 	}, a.legacySecretOnCommand(), a.legacySecretOffCommand())
 }
 

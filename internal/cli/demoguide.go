@@ -14,7 +14,7 @@ func writeDemoGuide(w io.Writer, r demoReady) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "postrider is running for %s on loopback. Mail is kept in %s. Ctrl-C stops it.\n\n", r.Domain, r.Data)
 	for _, l := range r.Listeners {
-		fmt.Fprintf(&b, "  %-34s %s\n", serviceText(l), l.Address)
+		fmt.Fprintf(&b, "  %-39s %s\n", serviceText(l), l.Address)
 	}
 	b.WriteString("\n")
 	for i, a := range r.Accounts {
@@ -22,7 +22,7 @@ func writeDemoGuide(w io.Writer, r demoReady) error {
 			fmt.Fprintf(&b, "  and %d more: --json lists them all\n", len(r.Accounts)-i)
 			break
 		}
-		fmt.Fprintf(&b, "  %-34s password %s\n", a.Address, a.Password)
+		fmt.Fprintf(&b, "  %-39s password %s\n", a.Address, a.Password)
 	}
 	if len(r.Accounts) > 0 {
 		a := r.Accounts[0]

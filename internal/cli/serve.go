@@ -80,10 +80,11 @@ func onHangup(f func()) (stop func()) {
 // reload reads certificates in files again. The rest of the configuration is
 // read at the start only.
 func (e *engine) reload() {
-	e.log.Warn("SIGHUP: certificates are read again; for other changes of the configuration restart the server")
 	if e.certs == nil {
+		e.log.Warn("SIGHUP: there are no certificates to read again; for changes of the configuration restart the server")
 		return
 	}
+	e.log.Info("SIGHUP: certificates are read again; for other changes of the configuration restart the server")
 	if err := e.certs.Reload(); err != nil {
 		e.log.Error("certificates not read again; those that were in use stay", "error", err)
 	}

@@ -77,7 +77,7 @@ With --json it prints one line when it is ready, for programs that test against 
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.ports, "ports", "", "listen on `BASE` + each protocol's own port number, or auto (default 2525 and 1110)")
+	f.StringVar(&o.ports, "ports", "", "listen on `BASE` + each protocol's own port number, or auto (default 2525, 1110, 2587, 2465, 1995)")
 	f.BoolVar(&o.json, "json", false, "print one line of JSON when ready")
 	f.IntVar(&o.accounts, "accounts", 2, "make so many accounts (`N`)")
 	f.BoolVar(&o.strict, "strict", false, "no kindness to typists: what a real site has")
