@@ -27,6 +27,7 @@ func serve(ctx context.Context, cfg *config.Config, doubts config.Problems, stde
 	if err != nil {
 		return err
 	}
+	log.Info("starting", "version", readVersion().Version, "pid", os.Getpid(), "hostname", cfg.Hostname, "data", cfg.Data)
 	for _, p := range doubts {
 		place := []any{"help", p.Help}
 		if p.Line > 0 {
@@ -48,6 +49,9 @@ func serve(ctx context.Context, cfg *config.Config, doubts config.Problems, stde
 	err = e.run(ctx, listeners, func() {})
 	if cerr := e.close(); err == nil {
 		err = cerr
+	}
+	if err == nil {
+		log.Info("stopped")
 	}
 	return err
 }

@@ -150,6 +150,25 @@ func TestAServerOutlivesHangupAndTheReaderOfItsLog(t *testing.T) {
 	}
 }
 
+func TestTheLogBeginsAndEndsWithTheServer(t *testing.T) {
+	cfg := config.Default()
+	cfg.Data, cfg.Hostname = t.TempDir(), "mail.example.org"
+	cfg.Listeners = []config.Listener{{Protocol: config.ProtocolSMTP, Role: config.RoleMX, TLS: config.TLSNone, Address: loopback(0)}}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	var log strings.Builder
+	if err := serve(ctx, cfg, nil, &log); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if first := lines[0]; !strings.Contains(first, "msg=starting version=") || !strings.Contains(first, "data="+cfg.Data) {
+		t.Errorf("got %q first, want the version and the data folder", first)
+	}
+	if last := lines[len(lines)-1]; !strings.HasSuffix(last, "msg=stopped") {
+		t.Errorf("got %q last, want that it has stopped", last)
+	}
+}
+
 // awaitLog reads lines of JSON until one has the message, and returns its address.
 func awaitLog(t *testing.T, log *json.Decoder, msg string) (address string) {
 	t.Helper()
