@@ -71,15 +71,15 @@ func TestLogOfLogins(t *testing.T) {
 		}
 		all := d.Log(LogFilter{})
 		want := Entry{
-			Time: begun, Conn: "c1", Listener: "pop3s", Protocol: "pop3", Remote: "192.0.2.1:40000",
+			Time: begun.Add(leastTime), Conn: "c1", Listener: "pop3s", Protocol: "pop3", Remote: "192.0.2.1:40000",
 			Name: "alice@example.org", Mechanism: "USER", Result: Refused, Reason: "wrong name or password",
-			Delay: firstDelay,
+			Delay: leastTime,
 		}
 		if all[1] != want {
 			t.Errorf("a failure:\ngot  %+v\nwant %+v", all[1], want)
 		}
 		want = Entry{
-			Time: begun.Add(firstDelay), Conn: "c1", Listener: "pop3s", Protocol: "pop3", Remote: "[2001:db8::1]:40000",
+			Time: begun.Add(2 * leastTime), Conn: "c1", Listener: "pop3s", Protocol: "pop3", Remote: "[2001:db8::1]:40000",
 			Name: "alice@example.org", Account: "alice@example.org", Mechanism: "USER", AppPassword: "phone", Result: OK,
 		}
 		if all[3] != want {

@@ -33,18 +33,23 @@ func (c count) rolled(now time.Time, window time.Duration) count {
 	return c
 }
 
-// firstDelay is how long the answer to the second failure is held back; every
-// further failure doubles it.
+// firstDelay is how long after its beginning the second failure is answered, but
+// for leastTime; every further failure doubles it.
 const firstDelay = 250 * time.Millisecond
 
-// delay is how long the answer to the nth failure is held back.
+// leastTime is how long after its beginning a failure is answered at the
+// soonest: some accounts have hashes that take another time than the decoy for
+// names that nobody has, since they were imported or are older than the costs.
+const leastTime = time.Second
+
+// delay is how long after its beginning the nth failure is answered.
 func delay(n int, most time.Duration) time.Duration {
-	if n < 2 || most <= 0 {
+	if most <= 0 {
 		return 0
 	}
 	d := firstDelay
 	for ; n > 2 && d < most; n-- {
 		d *= 2
 	}
-	return min(d, most)
+	return min(max(d, leastTime), most)
 }

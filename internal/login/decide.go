@@ -51,6 +51,7 @@ func (a *attempt) decide(ctx context.Context, c sasl.Claim, prove func(context.C
 		return sasl.Identity{}, err
 	}
 	defer pass.abandon()
+	begun := a.s.o.Now()
 	p, err := prove(ctx, &name)
 	if err == nil && (p.account.ID == 0 || p.account.Disabled) {
 		err = denied(wrongPassword)
@@ -64,7 +65,7 @@ func (a *attempt) decide(ctx context.Context, c sasl.Claim, prove func(context.C
 		return a.succeeded(ctx, name, p), nil
 	case isNobody(err):
 		shown := a.s.shownName(ctx, name)
-		return sasl.Identity{}, a.failed(ctx, name, shown, pass.fail(shown), err)
+		return sasl.Identity{}, a.failed(ctx, name, shown, pass.fail(shown), begun, err)
 	}
 	return sasl.Identity{}, a.undecided(ctx, name, err)
 }
@@ -108,13 +109,14 @@ func (a *attempt) succeeded(ctx context.Context, name string, p proof) sasl.Iden
 	}
 }
 
-// failed notes a failure, holds the answer back, and returns it.
-func (a *attempt) failed(ctx context.Context, name, shown string, s setback, why error) error {
+// failed notes the failure of a login that has begun at a time, holds the answer
+// back, and returns it.
+func (a *attempt) failed(ctx context.Context, name, shown string, s setback, begun time.Time, why error) error {
 	for _, l := range s.locks {
 		a.lockedOut(ctx, l)
 	}
 	answer := fault.New(fault.Denied, "log in", nil)
-	delay := s.delay
+	delay := max(0, s.delay-a.s.o.Now().Sub(begun)) // so that the time it took is not seen
 	if delay > 0 {
 		defer a.s.held.Add(-1)
 		if a.s.held.Add(1) > maxHeld {

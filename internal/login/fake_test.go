@@ -188,6 +188,9 @@ func newDesk(t testing.TB, change func(*Options)) *desk {
 	return d
 }
 
+// undelayed is for tests in real time.
+func undelayed(o *Options) { o.Policy.MaxDelay = -1 }
+
 // from is a POP3 connection with TLS from an address.
 func from(t testing.TB, address string) *session.Conn {
 	return &session.Conn{

@@ -170,7 +170,7 @@ func (g *guard) knows(p pair) bool {
 
 // setback is what follows from a failure.
 type setback struct {
-	delay time.Duration
+	delay time.Duration // of the answer, from the login's beginning
 	// locks are the lock-outs that begin with it.
 	locks []Lock
 }

@@ -5,8 +5,8 @@
 //
 // # Who is held up
 //
-// The answer to a failed login is delayed, longer with each failure of the
-// address and of the account. A login that succeeds is never delayed.
+// The answer to a failed login comes a second after its beginning at the soonest,
+// and later with each failure of the address and of the account. A login that succeeds is never delayed.
 //
 // An address that fails too often for one account is locked out for that
 // account; one that fails too often in all is locked out for every account,
