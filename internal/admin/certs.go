@@ -49,5 +49,9 @@ func certRenew(s *service, c *call, a certArgument) (any, error) {
 	if s.certs == nil {
 		return nil, fault.Newf(fault.NotFound, "renew certificates", "there are none: no listener has TLS")
 	}
-	return s.certs.Renew(c, a.Name)
+	now, err := s.certs.Renew(c, a.Name)
+	if _, one := err.(*fault.Error); !one { // those of several certificates, joined
+		err = fault.Wrap("renew certificates", err)
+	}
+	return now, err
 }
