@@ -257,7 +257,7 @@ func demoFile(data string) string { return filepath.Join(data, "demo.json") }
 // demoAccounts returns the accounts of a data folder, after making those that
 // are missing.
 func demoAccounts(ctx context.Context, d *directory.Directory, data string, n int) ([]demoAccount, error) {
-	var known []demoAccount
+	known := []demoAccount{}
 	b, err := os.ReadFile(demoFile(data))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

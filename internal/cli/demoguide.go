@@ -125,5 +125,16 @@ The same with a login and TLS, by programs:
     --mail-from %[2]s --mail-rcpt %[2]s -T - smtps://%[4]s
   curl -sS --cacert %[1]s -u %[2]s:%[3]s pop3s://%[5]s/1
   openssl s_client -quiet -crlf -starttls smtp -CAfile %[1]s -connect %[6]s
-`, r.CA, a.Address, a.Password, send.Address, collect.Address, start.Address)
+`, shellWord(r.CA), a.Address, a.Password, send.Address, collect.Address, start.Address)
+}
+
+// shellWord writes a word so that a shell takes it as it is.
+func shellWord(s string) string {
+	safe := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@%", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !safe(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
