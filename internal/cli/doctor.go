@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -55,6 +56,7 @@ func (a *app) doctor(ctx context.Context, asJSON bool) error {
 	}
 	files := examineFiles(cfg)
 	all := examineConfig(append(cfg.Check(), files.problems...).Sorted())
+	all = append(all, examineHostname(cfg.Hostname)...)
 	err = a.withClient(ctx, func(c *admin.Client) error {
 		all = append(all, examineStore(ctx, c))
 		if cfg.Postmaster != "" { // that there is none is said of the configuration
@@ -104,6 +106,19 @@ func examineConfig(problems config.Problems) []finding {
 		all = []finding{{"configuration", stateGood, "nothing is wrong in it"}}
 	}
 	return all
+}
+
+// examineHostname looks at the name that the server greets with.
+func examineHostname(name string) []finding {
+	words := "it is " + name
+	if name == "" {
+		name, _ = os.Hostname()
+		words = "none is configured, so it is the machine's: " + name
+	}
+	if strings.Contains(name, ".") {
+		return nil
+	}
+	return []finding{{"hostname", stateWarning, words + ", by which no other machine can find this one (RFC 5321 §2.3.5)"}}
 }
 
 // examineStore looks at the room there is.

@@ -47,3 +47,11 @@ func TestCoversByNameAndWildcard(t *testing.T) {
 		}
 	}
 }
+
+func TestAHostnameWithoutADomainIsDoubtful(t *testing.T) {
+	for name, want := range map[string]int{"mail.example.org": 0, "mail": 1} {
+		if got := examineHostname(name); len(got) != want {
+			t.Errorf("%s: got %v, want %d findings", name, got, want)
+		}
+	}
+}
