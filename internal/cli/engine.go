@@ -216,6 +216,7 @@ func (e *engine) run(ctx context.Context, listeners []opened, ready func()) erro
 	<-ctx.Done()
 	netserver.NotifyStopping()
 	e.log.Info("stopping", "grace", e.cfg.Limits.Grace)
+	e.logins.Stop()
 	err = e.server.Shutdown(context.Background())
 	cancel(nil)
 	wg.Wait()

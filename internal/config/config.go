@@ -107,7 +107,7 @@ type Login struct {
 	MaxDelay        Duration       `toml:"max_delay" max:"1m" doc:"The answer to a wrong password is delayed, longer with every one. This is the longest delay. 0s: none."`
 	PerConnection   int            `toml:"per_connection" min:"1" max:"100" doc:"Wrong passwords on one connection, then it is closed."`
 	PairFailures    int            `toml:"pair_failures" min:"1" off:"-1" doc:"Wrong passwords from one address (of IPv6: one /64) for one account within the window; then the two are locked out together. -1: no limit."`
-	AddressFailures int            `toml:"address_failures" min:"1" off:"-1" doc:"Wrong passwords from one address within the window, whatever the account; then it is locked out, but for accounts that have lately logged in from there. -1: no limit."`
+	AddressFailures int            `toml:"address_failures" min:"1" off:"-1" doc:"Wrong passwords from one address within the window, whatever the account; then it is locked out, but for accounts that have lately logged in from there. An IPv6 site (/48) may fail ten times as often. -1: no limit."`
 	Window          Duration       `toml:"window" min:"1m" max:"24h" doc:"How long a wrong password counts."`
 	Lockout         Duration       `toml:"lockout" min:"1s" max:"24h" doc:"How long a lock-out lasts. No account is ever locked out by itself: its owner can log in from elsewhere."`
 	Trusted         []netip.Prefix `toml:"trusted" example:"192.0.2.7/32" doc:"Addresses that are never delayed or locked out, because many people log in from them, as a webmail server's."`

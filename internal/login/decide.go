@@ -126,7 +126,7 @@ func (a *attempt) failed(ctx context.Context, name, shown string, s setback, beg
 	a.note(ctx, slog.LevelInfo, "login refused", Entry{
 		Name: shown, Result: Refused, Reason: printable(reason(why)), Delay: delay,
 	}, name)
-	hold(ctx, delay)
+	a.s.hold(ctx, delay)
 	return answer
 }
 
@@ -139,8 +139,8 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// hold waits, or until ctx ends.
-func hold(ctx context.Context, d time.Duration) {
+// hold waits, or until ctx ends or the server stops.
+func (s *Service) hold(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return
 	}
@@ -149,8 +149,13 @@ func hold(ctx context.Context, d time.Duration) {
 	select {
 	case <-t.C:
 	case <-ctx.Done():
+	case <-s.stopped:
 	}
 }
+
+// Stop has no answer held back any more: the server stops, and would have to wait
+// for them.
+func (s *Service) Stop() { s.stop.Do(func() { close(s.stopped) }) }
 
 // refused notes a login that was not looked at. The first one that a lock-out
 // refuses is in the log of logins; the others are only counted.

@@ -63,6 +63,48 @@ func addressKey(a netip.Addr) netip.Prefix {
 	return p
 }
 
+// siteFactor is by how much more a whole IPv6 site may fail than one /64 of it.
+const siteFactor = 10
+
+// siteKey is the /48 of an IPv6 address, which is what a site gets: it has 65,536
+// networks to guess from. False: there is no such thing for the address.
+func siteKey(a netip.Addr) (netip.Prefix, bool) {
+	a = plainAddr(a)
+	if !a.Is6() {
+		return netip.Prefix{}, false
+	}
+	p, err := a.Prefix(48)
+	return p, err == nil
+}
+
+// addressGate is a gate that an address has to pass, and how often it may fail
+// there.
+type addressGate struct {
+	*entry[netip.Prefix, gate]
+	limit int
+}
+
+// addressGates returns the gates of an address, its own first.
+func (g *guard) addressGates(a netip.Addr) []addressGate {
+	limit := g.p.AddressFailures
+	gates := []addressGate{{g.addresses.touch(addressKey(a)), limit}}
+	if site, ok := siteKey(a); ok {
+		gates = append(gates, addressGate{g.addresses.touch(site), g.siteLimit()})
+	}
+	return gates
+}
+
+// siteLimit is how often a site may fail; negative: there is no limit.
+func (g *guard) siteLimit() int { return g.p.AddressFailures * siteFactor }
+
+// limitOf is how often an address, or a site, may fail.
+func (g *guard) limitOf(p netip.Prefix) int {
+	if p.Addr().Is6() && p.Bits() == 48 {
+		return g.siteLimit()
+	}
+	return g.p.AddressFailures
+}
+
 // plainAddr is an address without what makes one address look like several.
 func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
@@ -99,11 +141,12 @@ func keyOf(address string) string {
 // pass is a login under way.
 type pass struct {
 	g    *guard
+	from netip.Addr
 	pair pair
 	// trusted: nothing that happens is held against the address.
 	trusted bool
 	// byAddress and byPair are the gates it has entered; nil: none.
-	byAddress *entry[netip.Prefix, gate]
+	byAddress []addressGate
 	byPair    *entry[pair, gate]
 	ended     bool
 }
@@ -111,7 +154,7 @@ type pass struct {
 // enter lets a login begin: Busy, with a *lockedOut if it is, or Transient when
 // ctx ends. Every pass must be ended. An account of no name has no gate.
 func (g *guard) enter(ctx context.Context, from netip.Addr, account string) (*pass, error) {
-	p := &pass{g: g, pair: pair{addressKey(from), account}, trusted: g.p.trusts(from)}
+	p := &pass{g: g, from: from, pair: pair{addressKey(from), account}, trusted: g.p.trusts(from)}
 	if p.trusted {
 		return p, nil
 	}
@@ -127,11 +170,12 @@ func (g *guard) enter(ctx context.Context, from netip.Addr, account string) (*pa
 	if g.knows(p.pair) {
 		return p, nil
 	}
-	p.byAddress = g.addresses.touch(p.pair.address)
-	if err := p.byAddress.value.enter(ctx, g, g.p.AddressFailures); err != nil {
-		p.byAddress = nil
-		p.leave()
-		return nil, busy(err)
+	for _, t := range g.addressGates(from) {
+		if err := t.value.enter(ctx, g, t.limit); err != nil {
+			p.leave()
+			return nil, busy(err)
+		}
+		p.byAddress = append(p.byAddress, t)
 	}
 	return p, nil
 }
@@ -156,8 +200,14 @@ func (g *guard) refuses(from netip.Addr, account string) error {
 	if e := g.pairs.get(k); e != nil && e.value.locked(now) {
 		return busy(e.value.refuse())
 	}
-	if e := g.addresses.get(k.address); e != nil && e.value.locked(now) && !g.knows(k) {
-		return busy(e.value.refuse())
+	if g.knows(k) {
+		return nil
+	}
+	site, _ := siteKey(from)
+	for _, p := range []netip.Prefix{site, k.address} {
+		if e := g.addresses.get(p); e != nil && e.value.locked(now) {
+			return busy(e.value.refuse())
+		}
 	}
 	return nil
 }
@@ -185,10 +235,13 @@ func (p *pass) fail(shown string) (s setback) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
-	address := g.addresses.touch(p.pair.address)
-	if address.value.fail(now, g.p.AddressFailures, g.p) {
-		s.locks = append(s.locks, lockOf(address.key, "", &address.value))
+	gates := g.addressGates(p.from)
+	for _, t := range gates {
+		if t.value.fail(now, t.limit, g.p) {
+			s.locks = append(s.locks, lockOf(t.key, "", &t.value))
+		}
 	}
+	address := gates[0]
 	n := address.value.failures.at(now, g.p.Window)
 	if p.byPair != nil {
 		p.byPair.value.shown = shown
@@ -234,8 +287,8 @@ func (p *pass) leave() {
 	}
 	p.ended = true
 	g := p.g
-	if e := p.byAddress; e != nil {
-		e.value.leave(g, g.p.AddressFailures)
+	for _, t := range p.byAddress {
+		t.value.leave(g, t.limit)
 	}
 	if e := p.byPair; e != nil {
 		e.value.leave(g, g.p.PairFailures)
@@ -243,8 +296,10 @@ func (p *pass) leave() {
 			g.pairs.remove(e)
 		}
 	}
-	if e := p.byAddress; e != nil && e.value.idle(g.now(), g.p.Window) {
-		g.addresses.remove(e)
+	for _, t := range p.byAddress {
+		if t.value.idle(g.now(), g.p.Window) {
+			g.addresses.remove(t.entry)
+		}
 	}
 	g.expire()
 }

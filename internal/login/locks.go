@@ -101,7 +101,7 @@ func (g *guard) forgetAddresses(network netip.Prefix) (n int) {
 	defer g.mu.Unlock()
 	for e := range g.addresses.all {
 		if e.key.Overlaps(network) {
-			n += g.reset(&e.value, g.p.AddressFailures)
+			n += g.reset(&e.value, g.limitOf(e.key))
 		}
 	}
 	for e := range g.pairs.all {

@@ -29,6 +29,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -89,6 +90,8 @@ type Service struct {
 	exchanges exchanges
 	metrics   *metrics
 	held      atomic.Int64 // answers that are held back now
+	stop      sync.Once
+	stopped   chan struct{} // closed by Stop
 }
 
 var _ sasl.Authenticator = (*Service)(nil)
@@ -107,6 +110,7 @@ func New(o Options) *Service {
 		guard:     newGuard(o.Policy, o.Now),
 		visits:    visits{table: newTable[netip.Addr, visit](o.Policy.MaxTracked)},
 		exchanges: exchanges{open: map[*session.Conn]*exchange{}},
+		stopped:   make(chan struct{}),
 	}
 	s.metrics = newMetrics(s)
 	return s

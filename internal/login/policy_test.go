@@ -276,6 +276,44 @@ func TestNeighboursInIPv6AreApart(t *testing.T) {
 	})
 }
 
+func TestWhoGuessesFromManyNetworksOfOneSiteIsLockedOutAsASite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, func(o *Options) { o.Policy.Window = 24 * time.Hour })
+		_, err := d.Password(from(t, "2001:db8:0:ffff::1"), "alice@example.org", alicesPassword)
+		wantKind(t, "alice, before", err, "ok")
+		for i := range DefaultAddressFailures * siteFactor {
+			d.fails(t, from(t, fmt.Sprintf("2001:db8:0:%x::1", i)), fmt.Sprintf("u%d@example.org", i), 1)
+		}
+		_, err = d.Password(from(t, "2001:db8:0:eeee::1"), "alice@example.org", alicesPassword)
+		wantKind(t, "alice, from another network of the site", err, "busy")
+		_, err = d.Password(from(t, "2001:db8:0:ffff::1"), "alice@example.org", alicesPassword)
+		wantKind(t, "alice, from where she has been", err, "ok")
+		_, err = d.Password(from(t, "2001:db8:1::1"), "alice@example.org", alicesPassword)
+		wantKind(t, "alice, from another site", err, "ok")
+		if locks := d.Locked(); len(locks) != 1 || locks[0].Address != "2001:db8::/48" {
+			t.Errorf("locked out are %v, want the site alone", locks)
+		}
+	})
+}
+
+func TestAServerThatStopsHoldsNoAnswerBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		answered := make(chan time.Duration)
+		begun := time.Now()
+		go func() {
+			d.fails(t, from(t, "192.0.2.1"), "alice@example.org", 5)
+			answered <- time.Since(begun)
+		}()
+		synctest.Wait() // the first answer is held back
+		d.Stop()
+		if took := <-answered; took != 0 {
+			t.Errorf("the answers took %v, want none of it", took)
+		}
+		d.Stop() // a second time it does nothing
+	})
+}
+
 func TestDelayEndsWithTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, nil)
@@ -401,23 +439,23 @@ func TestTroubleIsNoFailure(t *testing.T) {
 
 func TestUnblock(t *testing.T) {
 	for _, c := range []struct {
-		what string
-		n    int
-		kind string
+		what    string
+		n, left int
+		kind    string
 	}{
-		{"192.0.2.1", 2, "ok"}, // the address and the pair
-		{"192.0.2.0/24", 2, "ok"},
-		{"::ffff:192.0.2.1", 2, "ok"},
-		{"2001:db8::5", 2, "ok"},
-		{"2001:db8::/32", 2, "ok"},
-		{"0.0.0.0/0", 2, "ok"},
-		{"alice@example.org", 3, "ok"}, // two pairs and the account
-		{"ALICE@example.org", 3, "ok"},
-		{"bob@example.org", 0, "not found"},
-		{"198.51.100.1", 0, "not found"},
-		{"alice", 0, "invalid"},
-		{"", 0, "invalid"},
-		{"192.0.2.1/33", 0, "invalid"},
+		{"192.0.2.1", 2, 1, "ok"}, // the address and the pair
+		{"192.0.2.0/24", 2, 1, "ok"},
+		{"::ffff:192.0.2.1", 2, 1, "ok"},
+		{"2001:db8::5", 3, 1, "ok"}, // and the site
+		{"2001:db8::/32", 3, 1, "ok"},
+		{"0.0.0.0/0", 2, 1, "ok"},
+		{"alice@example.org", 3, 0, "ok"}, // two pairs and the account
+		{"ALICE@example.org", 3, 0, "ok"},
+		{"bob@example.org", 0, 2, "not found"},
+		{"198.51.100.1", 0, 2, "not found"},
+		{"alice", 0, 2, "invalid"},
+		{"", 0, 2, "invalid"},
+		{"192.0.2.1/33", 0, 2, "invalid"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -430,9 +468,8 @@ func TestUnblock(t *testing.T) {
 				if n != c.n {
 					t.Errorf("%d records forgotten, want %d", n, c.n)
 				}
-				locked := map[int]int{0: 2, 2: 1, 3: 0}[c.n]
-				if locks := d.Locked(); len(locks) != locked {
-					t.Errorf("still locked out: %v, want %d", locks, locked)
+				if locks := d.Locked(); len(locks) != c.left {
+					t.Errorf("still locked out: %v, want %d", locks, c.left)
 				}
 			})
 		})
