@@ -337,6 +337,7 @@ func TestHoldingMessages(t *testing.T) {
 		{"until then elsewhere", "HOLDUNTIL=2026-11-22T13:00:00+02:00", "250 2.1.0", time.Hour},
 		{"until too late", "HOLDUNTIL=" + until(week+time.Second), "501 5.5.4", 0},
 		{"until yesterday", "HOLDUNTIL=" + until(-24*time.Hour), "501 5.5.4", 0},
+		{"until then with a comma", "HOLDUNTIL=2026-11-22T11:00:00,5Z", "501 5.5.4", 0},
 		{"until some day", "HOLDUNTIL=tomorrow", "501 5.5.4", 0},
 		{"until a day", "HOLDUNTIL=2026-11-23", "501 5.5.4", 0},
 		{"both", "HOLDFOR=60 HOLDUNTIL=" + until(time.Minute), "501 5.5.4", 0},

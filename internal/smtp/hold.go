@@ -31,7 +31,7 @@ func setHoldUntil(tx *transaction, value string, _ bool) *fixed {
 		return replyUnknownParam
 	}
 	until, err := time.Parse(time.RFC3339, strings.ToUpper(value))
-	if err != nil {
+	if err != nil || strings.Contains(value, ",") { // Go reads a comma before a fraction
 		return replyBadParam
 	}
 	return tx.hold(until)
