@@ -22,8 +22,13 @@ import (
 	"postrider/internal/store"
 )
 
-// lookInterval is how often the files are looked at, at most.
-const lookInterval = 5 * time.Second
+const (
+	// lookInterval is how often the files are looked at, at most.
+	lookInterval = 5 * time.Second
+	// renewAgain is how long after its failure the renewal of a self-signed
+	// certificate is tried again; a third of its life is left.
+	renewAgain = time.Hour
+)
 
 // Options are a manager's settings.
 type Options struct {
@@ -74,6 +79,7 @@ type Manager struct {
 	obtained   map[string]*entry // by the name they were obtained for
 	failed     map[string]string // why a name has none, or no newer one
 	selfSigned *entry
+	failedAt   time.Time // when selfSigned could not be renewed; zero: it could
 }
 
 // New loads the certificates that there are, and makes a self-signed one if it
@@ -198,7 +204,13 @@ func (m *Manager) tend(ctx context.Context) {
 	if m.selfSigned == nil || !m.table.Load().has(m.selfSigned) {
 		return
 	}
+	now := m.now()
+	if since := now.Sub(m.failedAt); !m.failedAt.IsZero() && since >= 0 && since < renewAgain {
+		return
+	}
+	m.failedAt = time.Time{}
 	if err := m.rebuild(ctx); err != nil {
+		m.failedAt = now
 		m.log.Error("the self-signed certificate could not be renewed; it will be tried again", "err", err)
 	}
 }

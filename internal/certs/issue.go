@@ -24,9 +24,16 @@ const (
 	maxCommonName = 64
 )
 
+// epoch is before any time that a clock shows which is right. One that was reset
+// at start says nothing of a certificate.
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // due reports whether two thirds of a certificate's life are over, or it is not
 // valid yet.
 func due(c *x509.Certificate, now time.Time) bool {
+	if now.Before(epoch) {
+		return false
+	}
 	life := c.NotAfter.Sub(c.NotBefore)
 	return now.Before(c.NotBefore) || !now.Before(c.NotBefore.Add(life/3*2))
 }

@@ -50,10 +50,13 @@ func (m *Manager) storedSelfSigned(ctx context.Context) (*tls.Certificate, error
 	switch {
 	case fault.Is(err, fault.NotFound):
 		return nil, nil
-	case err != nil:
+	case err != nil && !fault.Is(err, fault.Corrupt):
 		return nil, fault.Wrap("read the self-signed certificate", err)
 	}
-	cert, err := tls.X509KeyPair(r.Value, r.Value)
+	var cert tls.Certificate
+	if err == nil {
+		cert, err = tls.X509KeyPair(r.Value, r.Value)
+	}
 	if err != nil {
 		m.log.Error("the self-signed certificate that was kept can't be read; a new one with another fingerprint is made", "err", err)
 		return nil, nil

@@ -78,6 +78,83 @@ func TestSelfSignedCertificateIsRenewedAtTwoThirdsOfItsLife(t *testing.T) {
 	}
 }
 
+func TestSelfSignedCertificateOutlivesAClockThatWasReset(t *testing.T) {
+	records := storetest.NewModel()
+	o := Options{Names: []string{"mail.example.org"}, SelfSigned: true, Records: records}
+	want := newManager(t, o).List()[0].SHA256
+	for _, at := range []time.Time{time.Unix(0, 0), time.Date(2010, 1, 1, 0, 0, 0, 0, time.UTC), time.Now()} {
+		o.Now = func() time.Time { return at }
+		if got := newManager(t, o).List()[0].SHA256; got != want {
+			t.Errorf("started at %v: got another fingerprint than before", at)
+		}
+	}
+}
+
+func TestSelfSignedCertificateMadeWithAWrongClockIsReplaced(t *testing.T) {
+	for _, wrong := range []time.Time{time.Unix(0, 0), time.Now().AddDate(2, 0, 0)} {
+		records := storetest.NewModel()
+		o := Options{SelfSigned: true, Records: records, Now: func() time.Time { return wrong }}
+		newManager(t, o)
+		o.Now = nil
+		leaf := served(t, newManager(t, o), "")
+		if now := time.Now(); now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
+			t.Errorf("made at %v: got one from %v to %v", wrong, leaf.NotBefore, leaf.NotAfter)
+		}
+	}
+}
+
+func TestFailedRenewalOfASelfSignedCertificateDoesNotFillTheLog(t *testing.T) {
+	now, j := newClock(), newJournal()
+	records := &failingRecords{Model: storetest.NewModel()}
+	m := newManager(t, Options{SelfSigned: true, Records: records, Now: now.now, Logger: j.logger()})
+	first := m.List()[0].SHA256
+	now.add(leafLife/3*2 + skew)
+	records.put = fault.Newf(fault.NoSpace, "put record", "the disk is full")
+	for range 100 {
+		m.tend(t.Context())
+		now.add(lookInterval)
+	}
+	if got := j.count("could not be renewed"); got != 1 {
+		t.Errorf("got %d errors in the log in %v, want one", got, 100*lookInterval)
+	}
+	records.put = nil
+	now.add(renewAgain)
+	m.tend(t.Context())
+	if m.List()[0].SHA256 == first {
+		t.Error("it is not tried again")
+	}
+}
+
+func TestSelfSignedCertificateThatCannotBeReadIsReplaced(t *testing.T) {
+	j := newJournal()
+	records := &failingRecords{Model: storetest.NewModel(), get: fault.Newf(fault.Corrupt, "record", "checksum")}
+	m := newManager(t, Options{SelfSigned: true, Records: records, Logger: j.logger()})
+	served(t, m, "")
+	if j.count("level=ERROR") != 1 {
+		t.Errorf("got no error in the log:\n%s", j)
+	}
+}
+
+// failingRecords are records that fail when an error is set.
+type failingRecords struct {
+	*storetest.Model
+	get, put error
+}
+
+func (r *failingRecords) Record(ctx context.Context, key string) (store.Record, error) {
+	if r.get != nil {
+		return store.Record{}, r.get
+	}
+	return r.Model.Record(ctx, key)
+}
+
+func (r *failingRecords) PutRecord(ctx context.Context, rec store.Record) error {
+	if r.put != nil {
+		return r.put
+	}
+	return r.Model.PutRecord(ctx, rec)
+}
+
 func TestSelfSignedCertificateFollowsTheHostName(t *testing.T) {
 	records := storetest.NewModel()
 	newManager(t, Options{Names: []string{"old.example.org"}, SelfSigned: true, Records: records})
