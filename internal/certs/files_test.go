@@ -59,15 +59,17 @@ func TestOfTwoKindsOfKeyTheClientGetsOneItSupports(t *testing.T) {
 	writeNew(t, p.Certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	writeNew(t, p.Key, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
 	m := newManager(t, Options{Files: []Pair{ca.put(t, ec, dir, "ec"), p}})
-	cs, err := shake(t, m.Config("smtp", nil), &tls.Config{
-		ServerName: "mail.example.org", InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12,
-		CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256},
-	})
-	if err != nil {
-		t.Fatalf("a client with RSA only: %v", err)
-	}
-	if _, ok := cs.PeerCertificates[0].PublicKey.(*rsa.PublicKey); !ok {
-		t.Errorf("got a key of type %T, want RSA", cs.PeerCertificates[0].PublicKey)
+	for _, sni := range []string{"mail.example.org", "unknown.invalid", ""} {
+		cs, err := shake(t, m.Config("smtp", nil), &tls.Config{
+			ServerName: sni, InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12,
+			CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256},
+		})
+		if err != nil {
+			t.Fatalf("a client with RSA only that asks for %q: %v", sni, err)
+		}
+		if _, ok := cs.PeerCertificates[0].PublicKey.(*rsa.PublicKey); !ok {
+			t.Errorf("asked for %q: got a key of type %T, want RSA", sni, cs.PeerCertificates[0].PublicKey)
+		}
 	}
 	if _, ok := served(t, m, "mail.example.org").PublicKey.(*ecdsa.PublicKey); !ok {
 		t.Error("a client with both got the second certificate, want the first")

@@ -52,8 +52,8 @@ func (t *table) has(e *entry) bool { return slices.Contains(t.all, e) }
 
 // choose returns the entry for the name that a client gives: one made for just
 // this name, else one for all names beside it (RFC 6125 §6.4.3), else the
-// default. Among several of one name the first wins whose key the client
-// supports. Nil: the table is empty.
+// default. Among several of one name, the default's too, the first wins whose key
+// the client supports. Nil: the table is empty.
 func (t *table) choose(hello *tls.ClientHelloInfo) *entry {
 	name := strings.ToLower(hello.ServerName)
 	for _, n := range []string{name, wildcard(name)} {
@@ -64,7 +64,13 @@ func (t *table) choose(hello *tls.ClientHelloInfo) *entry {
 	if len(t.all) == 0 {
 		return nil
 	}
-	return t.all[0]
+	names := t.all[0].names()
+	if len(names) == 0 {
+		return t.all[0]
+	}
+	unnamed := *hello
+	unnamed.ServerName = "" // none of these is made for it
+	return supported(t.byName[names[0]], &unnamed)
 }
 
 // wildcard returns the name with its first label made "*", or "".
