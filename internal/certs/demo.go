@@ -58,6 +58,7 @@ func makeAuthority(p Pair, now time.Time) (*issued, error) {
 		Subject:   subject("postrider demo " + hex.EncodeToString(id)),
 		NotBefore: now.Add(-skew), NotAfter: now.Add(authorityLife),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
 	}, nil)
 	if err != nil {

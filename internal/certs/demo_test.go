@@ -49,6 +49,28 @@ func TestDemoAuthorityVouchesForItsServer(t *testing.T) {
 	}
 }
 
+func TestDemoAuthoritySignsServersOnly(t *testing.T) {
+	dir := t.TempDir()
+	demo(t, dir, time.Now(), "demo.example")
+	parent := loadIssued(Pair{Certificate: filepath.Join(dir, "ca.pem"), Key: filepath.Join(dir, "ca.key")})
+	roots := x509.NewCertPool()
+	roots.AddCert(parent.cert)
+	for usage, good := range map[x509.ExtKeyUsage]bool{
+		x509.ExtKeyUsageServerAuth: true, x509.ExtKeyUsageClientAuth: false, x509.ExtKeyUsageCodeSigning: false,
+	} {
+		c := serverTemplate([]string{"demo.example"}, time.Now())
+		c.ExtKeyUsage = []x509.ExtKeyUsage{usage}
+		made, err := issue(c, parent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = made.cert.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: c.ExtKeyUsage})
+		if (err == nil) != good {
+			t.Errorf("usage %d: got %v, want it good: %v", usage, err, good)
+		}
+	}
+}
+
 func TestDemoAuthorityIsMadeAnewOnlyWhenItMustBe(t *testing.T) {
 	day := 24 * time.Hour
 	for _, c := range []struct {
