@@ -43,8 +43,15 @@ type pebble struct {
 
 // resolver is a DNS server that sends every name to one address.
 type resolver struct {
-	mu   sync.Mutex
-	addr net.IP
+	mu    sync.Mutex
+	addr  net.IP
+	asked func() // called at each question
+}
+
+func (r *resolver) atQuestion(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = f
 }
 
 func (r *resolver) set(addr string) {
@@ -57,6 +64,9 @@ func (r *resolver) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := new(dns.Msg).SetReply(q)
+	if r.asked != nil {
+		r.asked()
+	}
 	for _, question := range q.Question {
 		if question.Qtype == dns.TypeA {
 			h := dns.RR_Header{Name: question.Name, Rrtype: dns.TypeA, Class: dns.ClassINET}
@@ -444,6 +454,18 @@ func TestStrangersLearnNothingFromChallengeListeners(t *testing.T) {
 			t.Errorf("%s: got %s %q, want 404", path, r.Status, b)
 		}
 	}
+	for _, host := range []string{"", "mail.example.org"} {
+		c, err := net.Dial("tcp", addrs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
+		began := time.Now()
+		if _, err := io.ReadAll(c); err != nil || time.Since(began) > challengeTime/2 {
+			t.Errorf("after an answer the connection is kept open: %v, %v", err, time.Since(began))
+		}
+	}
 	for _, protos := range [][]string{nil, {"acme-tls/1"}, {"h2", "acme-tls/1"}, {"smtp"}} {
 		c, err := tls.Dial("tcp", addrs[1], &tls.Config{ServerName: "mail.example.org", InsecureSkipVerify: true, NextProtos: protos})
 		if err == nil {
@@ -465,6 +487,43 @@ func TestStrangersLearnNothingFromChallengeListeners(t *testing.T) {
 	}
 	if _, err := net.Dial("tcp", addrs[0]); err == nil {
 		t.Error("a listener outlives Run")
+	}
+}
+
+// TestOtherTokensAreNotAnsweredDuringAChallenge, however the host is written.
+func TestOtherTokensAreNotAnsweredDuringAChallenge(t *testing.T) {
+	t.Parallel()
+	p, j := startPebble(t, 0), newJournal()
+	const name = "stranger.example.org"
+	m := newManager(t, Options{
+		ACME: &ACME{Directory: p.directory, CAFile: p.caFile, HTTP: p.http, Names: []string{name}}, Logger: j.logger(),
+	})
+	asked := 0
+	p.answers.atQuestion(func() {
+		for _, host := range []string{name, strings.ToUpper(name), name + ".", name + ":80"} {
+			asked++
+			r, err := http.NewRequest(http.MethodGet, "http://"+p.http+"/.well-known/acme-challenge/c3RyYW5nZXI", nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r.Host = host
+			answer, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			b, _ := io.ReadAll(answer.Body)
+			answer.Body.Close()
+			if answer.StatusCode != http.StatusNotFound || strings.Contains(string(b), "c3RyYW5nZXI") {
+				t.Errorf("host %s: got %s %q, want 404", host, answer.Status, b)
+			}
+		}
+	})
+	run(t, m)
+	j.wait(t, "certificate obtained", 1)
+	if asked == 0 {
+		t.Error("nobody asked during a challenge: this tests nothing")
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -137,7 +136,7 @@ func (l *challengeListener) close() {
 func (l *challengeListener) serveHTTP(issuer *certmagic.ACMEIssuer) {
 	s := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if !underWay(hostOf(r.Host)) || !issuer.HandleHTTPChallenge(w, r) {
+			if !underWay(r.Host) || !issuer.HandleHTTPChallenge(w, r) {
 				http.NotFound(w, r)
 			}
 		}),
@@ -145,6 +144,7 @@ func (l *challengeListener) serveHTTP(issuer *certmagic.ACMEIssuer) {
 		MaxHeaderBytes: maxChallengeHead,
 		ErrorLog:       slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
 	}
+	s.SetKeepAlivesEnabled(false) // a request each: strangers can't keep the places
 	l.mu.Lock()
 	l.http = s
 	l.mu.Unlock()
@@ -203,16 +203,10 @@ func (l *challengeListener) shake(nc net.Conn, c *tls.Config) {
 	}
 }
 
-// underWay reports whether the library has a challenge for a name.
+// underWay reports whether the library has a challenge for a name, which may
+// have a port. It must be written as the library knows it: of another one the
+// library would answer for any token.
 func underWay(name string) bool {
 	_, ok := certmagic.GetACMEChallenge(name)
 	return ok
-}
-
-// hostOf returns a Host field without its port.
-func hostOf(s string) string {
-	if host, _, err := net.SplitHostPort(s); err == nil {
-		s = host
-	}
-	return strings.ToLower(s)
 }
