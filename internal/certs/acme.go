@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"postrider/internal/fault"
+	"postrider/internal/store"
 )
 
 const (
@@ -87,6 +88,9 @@ func newAuthority(m *Manager, o ACME) (*authority, error) {
 		n = strings.ToLower(strings.TrimSuffix(n, "."))
 		if why := badHostName(n); why != "" {
 			return nil, bad("name %q: %s", n, why)
+		}
+		if key := certmagic.StorageKeys.SiteMeta(issuerKey(o.Directory), n); !validKey(key) {
+			return nil, bad("name %q is too long to keep its certificate: %d octets less would do", n, len(acmePrefix+key)-store.MaxRecordKey)
 		}
 		if !slices.Contains(a.names, n) {
 			a.names = append(a.names, n)

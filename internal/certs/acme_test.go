@@ -606,6 +606,7 @@ func TestACMESettingsThatCannotWorkAreRefused(t *testing.T) {
 		{"one label", func(a *ACME) { a.Names = []string{"localhost"} }, "whole host name"},
 		{"space", func(a *ACME) { a.Names = []string{"mail.exam ple.org"} }, "letters"},
 		{"empty label", func(a *ACME) { a.Names = []string{"mail..org"} }, "letters"},
+		{"name too long to be kept", func(a *ACME) { a.Names = []string{strings.Repeat("a123456789.", 22) + "org"} }, "too long"},
 		{"other script", func(a *ACME) { a.Names = []string{"bücher.example"} }, "xn--"},
 		{"no challenge", func(a *ACME) { a.HTTP = "" }, "port 80"},
 		{"bad address", func(a *ACME) { a.TLSALPN = "443" }, "host:port"},
@@ -646,6 +647,30 @@ func TestCertificateThatWasKeptBrokenIsSaid(t *testing.T) {
 	if j.count("level=ERROR") != 1 {
 		t.Errorf("got no error in the log:\n%s", j)
 	}
+}
+
+func TestObtainedCertificateThatCannotBeReadIsNoSuccess(t *testing.T) {
+	ctx, j := context.Background(), newJournal()
+	a := ACME{Directory: "https://ca.example/dir", HTTP: ":80", Names: []string{"mail.example.org"}}
+	records := &failingRecords{Model: storetest.NewModel()}
+	p := newTestCA(t).leaf(t, nil, a.Names...)
+	key, err := p.keyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStorage(records, time.Now)
+	for ext, b := range map[string][]byte{".crt": p.certPEM(), ".key": key} {
+		if err := s.Store(ctx, "certificates/"+issuerKey(a.Directory)+"/mail.example.org/mail.example.org"+ext, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := newManager(t, Options{ACME: &a, Records: records, Logger: j.logger()})
+	records.get = fault.Newf(fault.Corrupt, "record", "checksum")
+	m.nowObtained(ctx, "mail.example.org")
+	if j.count("certificate obtained") != 0 || j.count("level=ERROR") != 1 {
+		t.Errorf("got a success in the log, or no error:\n%s", j)
+	}
+	p.wants(t, served(t, m, "mail.example.org"))
 }
 
 func TestRenewalReplacesWhatWasKeptBroken(t *testing.T) {

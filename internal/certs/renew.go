@@ -60,18 +60,19 @@ func (m *Manager) renewHere(ctx context.Context, name string) (bool, error) {
 	return found, errors.Join(errs...)
 }
 
-// loadObtained takes what is kept of a name's certificate. The caller holds mu
-// and rebuilds the table.
-func (m *Manager) loadObtained(ctx context.Context, name string) {
+// loadObtained takes what is kept of a name's certificate, and reports whether
+// there was any. The caller holds mu and rebuilds the table.
+func (m *Manager) loadObtained(ctx context.Context, name string) bool {
 	e, err := m.acme.stored(ctx, name)
 	if err != nil {
 		m.failed[name] = err.Error()
 		m.log.Error("the certificate that was obtained can't be used; \"postrider cert renew\" obtains another", "name", name, "err", err)
-		return
+		return false
 	}
 	if e != nil {
 		m.obtained[name] = e
 	}
+	return e != nil
 }
 
 // announce warns when a name has no certificate yet.
@@ -94,11 +95,10 @@ func (m *Manager) nowObtained(ctx context.Context, name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.failed, name)
-	m.loadObtained(ctx, name)
-	e := m.obtained[name]
-	if e == nil {
+	if !m.loadObtained(ctx, name) {
 		return
 	}
+	e := m.obtained[name]
 	m.metrics.renewed(SourceACME, nil)
 	m.log.Info("certificate obtained", "name", name, "not_after", e.cert.Leaf.NotAfter, "sha256", Fingerprint(e.cert.Leaf.Raw))
 	if err := m.rebuild(ctx); err != nil {
