@@ -251,7 +251,7 @@ func (o *recount) strays() error {
 				return err
 			}
 		}
-		a := store.Account{ID: id, Address: address, Disabled: true, Created: o.now}
+		a := store.Account{ID: id, Address: address, Disabled: true, Created: o.now, Version: firstVersion}
 		_ = t.batch.Set(t.key.account(id), appendAccount(nil, &a), nil)
 		o.enter(&a)
 		if err := o.account(id); err != nil {

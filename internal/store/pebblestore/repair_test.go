@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"postrider/internal/fault"
 	"postrider/internal/mail"
 	"postrider/internal/store"
 )
@@ -203,5 +204,27 @@ func TestOctetsAfterALargeFileAreFound(t *testing.T) {
 	}
 	if err := checkClean(s); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAccountThatIsMadeAgainHasAVersion, without which a change that was made for
+// another one of it would not be refused.
+func TestAccountThatIsMadeAgainHasAVersion(t *testing.T) {
+	s := mustOpen(t, smallOptions(vfs.NewMem()))
+	defer s.Close()
+	accounts := addAccounts(t, s, 1)
+	fill(t, s, accounts, 1, 100)
+	var k keyBuf
+	set(t, s, k.account(accounts[0]), nil, true)
+	findingsOf(t, s, true)
+	a, err := s.Account(t.Context(), accounts[0])
+	if err != nil || a.Version != firstVersion {
+		t.Fatalf("got version %d, %v, want %d", a.Version, err, firstVersion)
+	}
+	for range 2 {
+		_, err = s.Change(t.Context(), store.PutAccount{Account: a, IfVersion: a.Version})
+	}
+	if !fault.Is(err, fault.Denied) {
+		t.Errorf("the second of two changes of one version: got %v, want Denied", err)
 	}
 }
