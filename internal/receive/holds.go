@@ -21,8 +21,12 @@ const (
 	// next try; it doubles each time.
 	minHoldPause = time.Second
 	maxHoldPause = 10 * time.Minute
+	// minHoldQuiet and maxHoldQuiet bound how long it is until the log says again
+	// what it has said about a message; that doubles too.
+	minHoldQuiet = 10 * time.Minute
+	maxHoldQuiet = 24 * time.Hour
 	// maxHoldRetries is how many messages wait each for its own next try. If more
-	// fail, the store is not well, and all wait.
+	// fail, they wait together.
 	maxHoldRetries = 1000
 )
 
@@ -55,25 +59,20 @@ func (r *Receiver) wakeHolder() {
 type holder struct {
 	r       *Receiver
 	retries map[mail.ID]*retry // of the messages that could not be released
-	unwell  retry              // of all, while the store can't be used
-}
-
-// retry says when something that failed is tried again.
-type retry struct {
-	pause time.Duration
-	at    time.Time
-}
-
-func (t *retry) failed(now time.Time) {
-	t.pause = min(max(2*t.pause, minHoldPause), maxHoldPause)
-	t.at = now.Add(t.pause)
+	// beyond is about those for which there was no room in retries.
+	beyond beyond
+	// unreadable is about messages whose records can't be read.
+	unreadable retry
+	unwell     retry // of all, while the store can't be used
 }
 
 // round releases what is due, and returns how long to sleep.
 func (h *holder) round(ctx context.Context) time.Duration {
-	if now := h.r.o.Now(); now.Before(h.unwell.at) {
-		return h.unwell.at.Sub(now)
+	now := h.r.o.Now()
+	if now.Before(h.unwell.again.at) {
+		return h.unwell.again.at.Sub(now)
 	}
+	h.beyond.begin(now)
 	for {
 		due, next, err := h.due(ctx)
 		if err == nil {
@@ -81,11 +80,14 @@ func (h *holder) round(ctx context.Context) time.Duration {
 		}
 		now := h.r.o.Now()
 		if err != nil {
-			h.unwell.failed(now)
-			return h.unwell.pause
+			if h.unwell.failed(now) {
+				h.log(ctx, err)
+			}
+			return h.unwell.again.pause
 		}
 		h.unwell = retry{}
 		if len(due) == 0 {
+			next = earlier(next, h.endBeyond(ctx, now))
 			return max(0, min(next.Sub(now), maxHoldSleep))
 		}
 	}
@@ -97,21 +99,21 @@ func (h *holder) due(ctx context.Context) (due []store.Held, next time.Time, err
 	next = now.Add(maxHoldSleep)
 	failing := map[mail.ID]*retry{}
 	for m, err := range h.r.o.Store.Held(ctx) {
-		if err != nil {
-			h.log(ctx, nil, fault.Wrap("list held mail", err))
-			return nil, next, err
-		}
-		at := m.Due
-		if t := h.retries[m.ID]; t != nil {
+		t := h.retries[m.ID]
+		if t != nil {
 			failing[m.ID] = t
-			at = t.at
 		}
 		switch {
+		case err != nil && m.ID.IsZero():
+			return nil, next, fault.Wrap("list held mail", err)
+		case err != nil: // about this one only
+			h.cannotRead(ctx, m.ID, now, err)
 		case m.Due.After(now):
 			h.retries = failing // those that are not due any more are forgotten
-			return due, earlier(next, at), nil
-		case at.After(now):
-			next = earlier(next, at)
+			return due, earlier(next, m.Due), nil
+		case t != nil && t.again.at.After(now):
+			next = earlier(next, t.again.at)
+		case t == nil && h.beyond.has(m):
 		default:
 			if due = append(due, m); len(due) == holdBatch {
 				return due, next, nil
@@ -140,19 +142,22 @@ func (h *holder) releaseAll(ctx context.Context, due []store.Held) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		h.log(ctx, &m, fault.Wrap("release message "+m.ID.String(), err))
+		err = fault.Wrap("release message "+m.ID.String(), err)
 		if concernsAll(err) {
 			return err
 		}
 		t := h.retries[m.ID]
+		if t == nil && len(h.retries) == maxHoldRetries {
+			h.beyond.add(m, err)
+			continue
+		}
 		if t == nil {
-			if len(h.retries) == maxHoldRetries {
-				return err
-			}
 			t = new(retry)
 			h.retries[m.ID] = t
 		}
-		t.failed(h.r.o.Now())
+		if t.failed(h.r.o.Now()) {
+			h.log(ctx, err, slog.String("message", m.ID.String()))
+		}
 	}
 	return nil
 }
@@ -192,12 +197,35 @@ func (h *holder) release(ctx context.Context, m store.Held) error {
 	return nil
 }
 
-// log says what went wrong.
-func (h *holder) log(ctx context.Context, m *store.Held, err error) {
-	attrs := []slog.Attr{slog.Any("reason", err), slog.String("advice", adviceHeld[fault.KindOf(err)])}
-	if m != nil {
-		attrs = append(attrs, slog.String("message", m.ID.String()))
+// cannotRead tells of a message whose record can't be read. For as long as there
+// are such, the log speaks of one of them now and then.
+func (h *holder) cannotRead(ctx context.Context, id mail.ID, now time.Time, err error) {
+	if h.unreadable.failed(now) {
+		h.log(ctx, fault.Wrap("list held mail", err), slog.String("message", id.String()))
 	}
+}
+
+// endBeyond ends a round for those that retries had no room for, and returns
+// when they are tried again.
+func (h *holder) endBeyond(ctx context.Context, now time.Time) time.Time {
+	b := &h.beyond
+	switch {
+	case b.count == 0:
+		*b = beyond{}
+		return now.Add(maxHoldSleep)
+	case b.retry.again.at.After(now): // they have not been tried in this round
+	case b.retry.failed(now):
+		h.log(ctx, b.err, slog.Int("messages", b.count))
+	}
+	return b.retry.again.at
+}
+
+// log says what went wrong, but not that the server stops.
+func (h *holder) log(ctx context.Context, err error, about ...slog.Attr) {
+	if ctx.Err() != nil {
+		return
+	}
+	attrs := append(about, slog.Any("reason", err), slog.String("advice", adviceHeld[fault.KindOf(err)]))
 	h.r.o.Logger.LogAttrs(ctx, slog.LevelError, "held mail is not released", attrs...)
 }
 
