@@ -28,6 +28,11 @@ var (
 	verdictUnproven = verdict{reason: "no login", reply: smtp.Reply{
 		Code: 530, Enhanced: "7.0", Text: "Authentication required",
 	}}
+	// verdictNoSender is for an account that has been disabled or removed since it
+	// logged in: it may not send as anybody.
+	verdictNoSender = verdict{reason: "no right to send", reply: smtp.Reply{
+		Code: 550, Enhanced: "7.1", Text: "The account may not send mail: ask the operator",
+	}}
 	verdictHeaderSize = verdict{reason: "header too large", reply: smtp.Reply{
 		Code: 552, Enhanced: "3.4", Text: "The header of the message is larger than this server takes",
 	}}
@@ -65,21 +70,32 @@ func ownsReversePath(ctx context.Context, r *Receiver, tx *smtp.Transaction) err
 // right returns why the transaction's client may send as an address, or the
 // verdict that it may not. What names the address's place, in words.
 func (r *Receiver) right(ctx context.Context, tx *smtp.Transaction, a mail.Address, what string) (directory.Right, error) {
-	right := directory.NoRight
-	if r.o.Rights != nil {
-		var err error
-		if right, err = r.o.Rights.MaySendAs(ctx, tx.Client.Account, a); err != nil {
-			return directory.NoRight, fault.Wrap("look up who may send as "+a.String(), err)
+	right, err := r.maySendAs(ctx, tx, a)
+	if err != nil || right != directory.NoRight {
+		return right, err
+	}
+	if login, err := mail.ParseAddress(tx.Client.Login); err == nil {
+		switch own, err := r.maySendAs(ctx, tx, login); {
+		case err != nil:
+			return own, err
+		case own == directory.NoRight:
+			return own, verdictNoSender.with(tx.Client.Login)
 		}
 	}
-	if right == directory.NoRight {
-		v := verdict{reason: "not the sender's address", reply: smtp.Reply{
-			Code: 550, Enhanced: "7.1",
-			Text: what + " is not yours: send as " + tx.Client.Login + ", or ask the operator for a grant",
-		}}
-		return right, v.with(a.String())
+	v := verdict{reason: "not the sender's address", reply: smtp.Reply{
+		Code: 550, Enhanced: "7.1",
+		Text: what + " is not yours: send as " + tx.Client.Login + ", or ask the operator for a grant",
+	}}
+	return right, v.with(a.String())
+}
+
+// maySendAs asks for the right of the transaction's client to an address.
+func (r *Receiver) maySendAs(ctx context.Context, tx *smtp.Transaction, a mail.Address) (directory.Right, error) {
+	if r.o.Rights == nil {
+		return directory.NoRight, nil
 	}
-	return right, nil
+	right, err := r.o.Rights.MaySendAs(ctx, tx.Client.Account, a)
+	return right, fault.Wrap("look up who may send as "+a.String(), err)
 }
 
 // maySendMessage refuses a message early that could not be taken in the end for

@@ -16,6 +16,7 @@ import (
 	pmail "postrider/internal/mail"
 	"postrider/internal/session"
 	"postrider/internal/smtp"
+	"postrider/internal/store"
 	"postrider/internal/store/storetest"
 )
 
@@ -158,6 +159,25 @@ func TestRightsThatCannotBeLookedUpAreNoRefusalForGood(t *testing.T) {
 	if n := strings.Count(s.log.String(), "mail refused"); n != 2 {
 		t.Errorf("logged %d refusals, want 2:\n%s", n, s.log.String())
 	}
+}
+
+func TestAnAccountThatWasDisabledHearsThatItMayNotSend(t *testing.T) {
+	const want = "550 5.7.1 The account may not send mail"
+	s := submitted(t, "alice", SubmissionLimits{})
+	m := s.connect()
+	defer m.Close()
+	say(t, m, "MAIL FROM:<>", "RCPT TO:<bob@example.test>", "DATA")
+	a, err := s.model.Account(t.Context(), s.accounts["alice"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Disabled = true
+	if _, err := s.model.Change(t.Context(), store.PutAccount{Account: a}); err != nil {
+		t.Fatal(err)
+	}
+	wantPrefix(t, "message", say(t, m, own+"\r\nHi\r\n.")[0], want)
+	wantPrefix(t, "MAIL", say(t, m, "MAIL FROM:<alice@example.test>")[0], want)
+	wantPrefix(t, "MAIL as another", say(t, m, "MAIL FROM:<bob@example.test>")[0], want)
 }
 
 func TestSubmissionGoesToLocalRecipientsOnly(t *testing.T) {
