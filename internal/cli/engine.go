@@ -89,6 +89,7 @@ func (e *engine) smtpSessions() func() session.Session {
 			MessagesPerHour: limits.MessagesPerHour, MessagesPerDay: limits.MessagesPerDay,
 			RecipientsPerHour: limits.RecipientsPerHour, RecipientsPerDay: limits.RecipientsPerDay,
 		},
+		HideClient: limits.HideClient,
 		Logger:     e.log,
 		Registerer: e.metrics,
 	})

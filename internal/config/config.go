@@ -121,13 +121,14 @@ type OAuth struct {
 	CAFile   string `toml:"ca_file" path:"file" example:"issuer-root.pem" doc:"Who vouches for the issuer's server, as PEM, if it is a private one."`
 }
 
-// Submission limits what those may send who have logged in.
+// Submission is about what those send who have logged in.
 type Submission struct {
 	MessagesPerHour   int      `toml:"messages_per_hour" min:"1" off:"-1" doc:"Messages that one account may send in an hour. -1: no limit."`
 	MessagesPerDay    int      `toml:"messages_per_day" min:"1" off:"-1" doc:"Messages that one account may send in a day. -1: no limit."`
 	RecipientsPerHour int      `toml:"recipients_per_hour" min:"1" off:"-1" doc:"Recipients that one account may send to in an hour, those of all messages counted together. -1: no limit."`
 	RecipientsPerDay  int      `toml:"recipients_per_day" min:"1" off:"-1" doc:"Recipients that one account may send to in a day. -1: no limit."`
 	MaxHold           Duration `toml:"max_hold" max:"365d" doc:"How far ahead a sender may set the time of a message's release (FUTURERELEASE, RFC 4865). 0s: not at all."`
+	HideClient        bool     `toml:"hide_client" doc:"Leave the name and address of the sender's computer out of the Received field (RFC 5321, section 4.4), where all recipients could read them. The log has them in any case."`
 }
 
 // SMTP says how mail is received.

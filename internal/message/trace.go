@@ -43,6 +43,9 @@ type Received struct {
 	Helo string
 	// Remote is the client's address.
 	Remote netip.Addr
+	// Hidden leaves both out: the field says localhost in their place. RFC 5321
+	// §4.4 has to have a from, and there a domain, while the address is a SHOULD.
+	Hidden bool
 	// By is the name of this host.
 	By string
 	// With is the protocol; see function With.
@@ -60,12 +63,7 @@ type Received struct {
 // about itself can add neither lines nor comments to it.
 func (r Received) AppendTo(b []byte) []byte {
 	f := folder{b: append(b, "Received:"...), line: len(b)}
-	from := literal(r.Remote)
-	helo := r.Helo
-	if helo == "" {
-		helo = from
-	}
-	f.add("from", hostName(helo), "("+from+")")
+	f.add(r.from()...)
 	f.add("by", hostName(r.By))
 	f.add("with", r.With)
 	if r.TLS != "" {
@@ -78,6 +76,19 @@ func (r Received) AppendTo(b []byte) []byte {
 	f.b = append(f.b, ';')
 	f.add(mail.FormatDate(r.Time))
 	return append(f.b, "\r\n"...)
+}
+
+// from returns the words of the from clause.
+func (r *Received) from() []string {
+	if r.Hidden {
+		return []string{"from", "localhost"}
+	}
+	remote := literal(r.Remote)
+	helo := r.Helo
+	if helo == "" {
+		helo = remote
+	}
+	return []string{"from", hostName(helo), "(" + remote + ")"}
 }
 
 // AppendReturnPath appends a Return-Path field for a reverse-path (RFC 5321

@@ -58,6 +58,11 @@ func TestReceivedIsWrittenFolded(t *testing.T) {
 			Remote: netip.MustParseAddr("::ffff:127.0.0.1"), By: "mx", With: "SMTP", ID: testID, Time: testTime,
 		}, "Received: from [127.0.0.1] ([127.0.0.1]) by mx with SMTP\r\n" +
 			"\tid 04106000000000000000000000; Sat, 21 Nov 2026 08:05:03 +0000\r\n"},
+		{"hidden client", Received{
+			Helo: "laptop.home.example", Remote: netip.MustParseAddr("192.0.2.1"), Hidden: true,
+			By: "mx.example.test", With: "ESMTPSA", ID: testID, Time: testTime,
+		}, "Received: from localhost by mx.example.test with ESMTPSA\r\n" +
+			"\tid 04106000000000000000000000; Sat, 21 Nov 2026 08:05:03 +0000\r\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := string(c.r.AppendTo(nil)); got != c.want {

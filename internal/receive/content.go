@@ -107,6 +107,7 @@ func (r *Receiver) receivedField(tx *smtp.Transaction, now time.Time) message.Re
 	f := message.Received{
 		Helo:   client.Helo,
 		Remote: client.Remote.Addr(),
+		Hidden: r.o.HideClient && isSubmission(tx),
 		By:     client.Hostname,
 		With:   message.With(client.Extended, tx.Envelope.SMTPUTF8, client.TLS != "", client.Mechanism != ""),
 		TLS:    client.TLS,

@@ -58,6 +58,9 @@ type Options struct {
 	Rights Rights
 	// Submission is how much an account may send.
 	Submission SubmissionLimits
+	// HideClient leaves the client's name and address out of the Received field of
+	// what is submitted. The log has them.
+	HideClient bool
 	// MaxReceived is the number of Received fields beyond which a message is
 	// refused as a loop; zero: DefaultMaxReceived.
 	MaxReceived int

@@ -226,6 +226,25 @@ func TestReceivedSaysHowTheNameWasProven(t *testing.T) {
 	}
 }
 
+func TestTheClientOfASubmissionIsHiddenIfAsked(t *testing.T) {
+	for _, hide := range []bool{false, true} {
+		s := submitted(t, "alice", SubmissionLimits{})
+		s.receiver.o.HideClient = hide
+		wantPrefix(t, "message", s.submit("alice@example.test", complete+"\r\nHi\r\n", "bob@example.test"), "250 2.0.0")
+		got := s.inbox("bob")[0]
+		shown := strings.Contains(got, "client.example.org") && strings.Contains(got, "192.0.2.1")
+		if hidden := strings.Contains(got, "\r\nReceived: from localhost by mx.example.test with "); shown == hide || hidden != hide {
+			t.Errorf("hide %v: got\n%s", hide, got)
+		}
+		if !strings.Contains(s.log.String(), "remote=192.0.2.1") {
+			t.Errorf("hide %v: the log has no address", hide)
+		}
+		s.submitter = ""
+		wantPrefix(t, "message", s.send(hello, "alice@example.test"), "250 2.0.0")
+		under(t, s.inbox("alice")[0]) // what other servers bring is never hidden
+	}
+}
+
 func TestNobodySubmitsWithoutAName(t *testing.T) {
 	s := newSite(t, nil)
 	tx := &smtp.Transaction{Client: &smtp.Client{Role: "submission"}}
