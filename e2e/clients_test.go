@@ -34,11 +34,16 @@ func collected(t *testing.T, s *server) []string {
 		t.Fatal(err)
 	}
 	defer p.Close()
+	return takeAll(t, p)
+}
+
+// takeAll returns what a session sees and removes it.
+func takeAll(t *testing.T, p *pop) (all []string) {
+	t.Helper()
 	n, err := p.count()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []string
 	for i := 1; i <= n; i++ {
 		b, err := p.retrieve(i)
 		if err != nil {
@@ -55,10 +60,10 @@ func collected(t *testing.T, s *server) []string {
 	return all
 }
 
-// TestClientsThatSend sends the same kind of message with each client and holds
-// what arrives to what was sent.
+// TestClientsThatSend has each client deliver the same kind of message as a
+// stranger does, without a login, and holds what arrives to what was sent.
 func TestClientsThatSend(t *testing.T) {
-	s := start(t, t.TempDir(), "--strict")
+	s := startOpen(t, t.TempDir())
 	to := s.ready.Accounts[0].Address
 	clients := []struct {
 		name string
@@ -111,9 +116,10 @@ with smtplib.SMTP(host, int(port)) as c:
 	}
 }
 
-// TestClientsThatCollect has one message collected by each client.
+// TestClientsThatCollect has one message collected by each client, without TLS.
+// TestClientsLogIn has it done with.
 func TestClientsThatCollect(t *testing.T) {
-	s := start(t, t.TempDir(), "--strict")
+	s := startOpen(t, t.TempDir())
 	a := s.ready.Accounts[0]
 	clients := []struct {
 		name    string

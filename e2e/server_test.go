@@ -7,6 +7,8 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -86,6 +88,33 @@ func start(t *testing.T, data string, flags ...string) *server {
 	return s
 }
 
+// passwordsInTheOpen lets a strict demo's POP3 listener take passwords without
+// TLS, for tests of other things.
+const passwordsInTheOpen = `
+[[listener]]
+name = "pop3"
+allow_plaintext_auth = true
+`
+
+// openPOP writes passwordsInTheOpen to a file.
+func openPOP(t *testing.T) string { return write(t, "open.toml", passwordsInTheOpen) }
+
+// startOpen starts a strict demo that takes passwords without TLS.
+func startOpen(t *testing.T, data string) *server {
+	t.Helper()
+	return start(t, data, "--strict", "--config", openPOP(t))
+}
+
+// write makes a file in a folder of its own and returns its path.
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // stop stops the server as Ctrl-C does, and fails the test when it doesn't
 // stop cleanly.
 func (s *server) stop() {
@@ -122,6 +151,20 @@ func (s *server) address(name string) string {
 func (s *server) port(name string) string {
 	_, port, _ := strings.Cut(s.address(name), ":")
 	return port
+}
+
+// trust is a configuration of TLS that believes the demo's authority.
+func (s *server) trust() *tls.Config {
+	s.t.Helper()
+	b, err := os.ReadFile(s.ready.CA)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(b) {
+		s.t.Fatalf("%s: no certificate", s.ready.CA)
+	}
+	return &tls.Config{RootCAs: roots, ServerName: "mail.example.test"}
 }
 
 // run runs a program with standard input and returns what it printed; the test

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -50,7 +51,7 @@ type ledger struct {
 func TestTortureKeepsEveryAcknowledgedMessage(t *testing.T) {
 	l := &ledger{sent: map[string][]byte{}, acked: map[string]bool{}, gone: map[string]bool{}}
 	data, config := t.TempDir(), filepath.Join(t.TempDir(), "torture.toml")
-	if err := os.WriteFile(config, []byte(smallSegments), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(smallSegments+passwordsInTheOpen), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	flags := []string{"--accounts", "4", "--strict", "--config", config}
@@ -197,12 +198,22 @@ func dialPOP(s *server, account int) (*pop, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pop{textproto.NewConn(conn)}
-	if _, err := p.ok(""); err != nil {
+	return loginPOP(s, conn, account)
+}
+
+// dialPOPS connects with TLS.
+func dialPOPS(s *server, account int) (*pop, error) {
+	conn, err := tls.Dial("tcp", s.address("pop3s"), s.trust())
+	if err != nil {
 		return nil, err
 	}
+	return loginPOP(s, conn, account)
+}
+
+func loginPOP(s *server, conn net.Conn, account int) (*pop, error) {
+	p := &pop{textproto.NewConn(conn)}
 	a := s.ready.Accounts[account]
-	for _, cmd := range []string{"USER " + a.Address, "PASS " + a.Password} {
+	for _, cmd := range []string{"", "USER " + a.Address, "PASS " + a.Password} {
 		if _, err := p.ok(cmd); err != nil {
 			p.Close()
 			return nil, err
