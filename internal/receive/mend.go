@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 
 	"postrider/internal/directory"
 	"postrider/internal/mail"
@@ -53,16 +54,13 @@ func (r *Receiver) mendHeader(ctx context.Context, tx *smtp.Transaction, header 
 	return append(mended, added...), seen.id, nil
 }
 
-// dropped are the fields that a submitted message loses.
-var dropped = []string{"Bcc", "Resent-Bcc", "Return-Path"}
+// blindFields name recipients of whom the others are not to know (RFC 5322
+// §3.6.3, §3.6.6).
+var blindFields = []string{"Bcc", "Resent-Bcc"}
 
+// isDropped reports whether a submitted message loses a field.
 func isDropped(f message.Field) bool {
-	for _, name := range dropped {
-		if f.Is(name) {
-			return true
-		}
-	}
-	return f.Name == nil
+	return f.Name == nil || f.Is("Return-Path") || slices.ContainsFunc(blindFields, f.Is)
 }
 
 // surveyed is what mendHeader wants to know of a header.

@@ -33,6 +33,12 @@ var (
 	verdictNoSender = verdict{reason: "no right to send", reply: smtp.Reply{
 		Code: 550, Enhanced: "7.1", Text: "The account may not send mail: ask the operator",
 	}}
+	// verdictBlind is for a header that a line without a name ends too early: those
+	// whom the fields below it name as blind recipients would be shown to all.
+	verdictBlind = verdict{reason: "malformed header", reply: smtp.Reply{
+		Code: 550, Enhanced: "6.0",
+		Text: "A line of the header has no field name, and there is a Bcc field below it: its recipients would be shown to all",
+	}}
 	verdictHeaderSize = verdict{reason: "header too large", reply: smtp.Reply{
 		Code: 552, Enhanced: "3.4", Text: "The header of the message is larger than this server takes",
 	}}
@@ -122,6 +128,8 @@ type submission struct {
 	end      message.HeaderScanner
 	mended   bool
 	lines    message.LineWatcher
+	// below watches what follows a header that no blank line ends; else nil.
+	below *message.NameWatcher
 }
 
 // submit begins a submitted message.
@@ -151,6 +159,9 @@ func wholeSecond(t time.Time) time.Time {
 // Write takes octets of the message.
 func (s *submission) Write(p []byte) (int, error) {
 	if s.mended {
+		if s.below != nil {
+			s.below.Write(p)
+		}
 		s.lines.Write(p)
 		return s.content.Write(p)
 	}
@@ -187,12 +198,14 @@ func (s *submission) mend(ctx context.Context) error {
 		mended = append(mended, "\r\n"...)
 	}
 	s.messageID, s.header, s.mended = id, nil, true
-	for _, part := range [][]byte{mended, body} {
-		if _, err := s.Write(part); err != nil {
-			return err
-		}
+	if _, err := s.Write(mended); err != nil {
+		return err
 	}
-	return nil
+	if !endsHeader(header) {
+		s.below = message.NewNameWatcher(MaxHeader, blindFields...)
+	}
+	_, err = s.Write(body)
+	return err
 }
 
 // endsHeader reports whether a header has its blank line.
@@ -215,6 +228,9 @@ func (s *submission) Commit(ctx context.Context) error {
 		if err := s.mend(ctx); err != nil {
 			return err
 		}
+	}
+	if s.below != nil && s.below.Found() {
+		return s.r.refuse(ctx, stageData, s.tx, nil, &verdictBlind)
 	}
 	if err := s.commit(ctx, s.shorten); err != nil {
 		return s.r.refuse(ctx, stageData, s.tx, nil, err)

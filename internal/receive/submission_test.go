@@ -14,6 +14,7 @@ import (
 	"postrider/internal/dialogue"
 	"postrider/internal/fault"
 	pmail "postrider/internal/mail"
+	"postrider/internal/message"
 	"postrider/internal/session"
 	"postrider/internal/smtp"
 	"postrider/internal/store"
@@ -178,6 +179,35 @@ func TestAnAccountThatWasDisabledHearsThatItMayNotSend(t *testing.T) {
 	wantPrefix(t, "message", say(t, m, own+"\r\nHi\r\n.")[0], want)
 	wantPrefix(t, "MAIL", say(t, m, "MAIL FROM:<alice@example.test>")[0], want)
 	wantPrefix(t, "MAIL as another", say(t, m, "MAIL FROM:<bob@example.test>")[0], want)
+}
+
+func TestBlindRecipientsBelowAMalformedLineAreNotShown(t *testing.T) {
+	const refused = "550 5.6.0 A line of the header has no field name"
+	for _, c := range []struct{ name, content, want string }{
+		{"Bcc", complete + "Subject hello\r\nBcc: carol@example.test\r\n\r\nHi\r\n", refused},
+		{"first line", "Subject hello\r\nTo: x\r\nBcc: carol@example.test\r\n\r\nHi\r\n", refused},
+		{"Resent-Bcc in odd case", complete + "\xff: x\r\nX: y\r\nRESENT-bcc\t :carol@example.test\r\n\r\nHi\r\n", refused},
+		{"blanks without end", complete + "Bcc" + strings.Repeat(" ", 2*message.MaxFieldName) + ": carol@example.test\r\n\r\nHi\r\n", refused},
+		{"no blank line", complete + "hello\r\nBcc: carol@example.test\r\n", refused},
+
+		{"below the blank line", complete + "hello\r\n\r\nBcc: carol@example.test\r\n", "250 2.0.0"},
+		{"a sound header", complete + "\r\nBcc: carol@example.test\r\n", "250 2.0.0"},
+		{"another name", complete + "hello\r\nX-Bcc: carol@example.test\r\nBccs: x\r\nBcc\r\n\r\n", "250 2.0.0"},
+		{"within a line", complete + "hello\r\nwith Bcc: carol@example.test\r\n\r\n", "250 2.0.0"},
+		{"far below", complete + strings.Repeat("hello\r\n", MaxHeader/7+1) + "Bcc: x\r\n", "250 2.0.0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := submitted(t, "alice", SubmissionLimits{})
+			wantPrefix(t, "message", s.submit("alice@example.test", c.content, "bob@example.test"), c.want)
+			want := "bob 1"
+			if c.want == refused {
+				want = "bob 0"
+			}
+			if got := s.counts("bob"); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
+	}
 }
 
 func TestSubmissionGoesToLocalRecipientsOnly(t *testing.T) {
@@ -415,7 +445,7 @@ func TestSubmissionsAreLoggedWithTheirAccount(t *testing.T) {
 func FuzzSubmission(f *testing.F) {
 	long := strings.Repeat("long ", 300)
 	for _, s := range []string{
-		"", "a", complete + "\r\nHi\r\n", "Bcc: x\r\n" + own, " folded", "From x y\r\nA: b", "\r\n", "\r", own + "\r\n" + long,
+		"", "a", complete + "\r\nHi\r\n", "Bcc: x\r\n" + own, own + "x\r\nBcc : y\r\n\r\n", " folded", "From x y\r\nA: b", "\r\n", "\r", own + "\r\n" + long,
 		"From: bob@example.test\r\n\r\n", "Subject: " + long + "\r\n", own + "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n" + long + "\r\n--b--\r\n",
 	} {
 		f.Add([]byte(s), uint16(1))
