@@ -13,9 +13,10 @@ import (
 )
 
 // mendHeader judges the header of a submitted message and returns it as it will
-// be, without a blank line, and the message's id. What is not dropped stays octet
-// by octet in its place. What is added stands at the end: the trace fields and
-// what a resender has put on top stay together (RFC 5322 §3.6).
+// be, without a blank line, and the message's id. What is not dropped stays in
+// its place, octet by octet but for white space between a name and its colon.
+// What is added stands at the end: the trace fields and what a resender has put on
+// top stay together (RFC 5322 §3.6).
 //
 //   - From has the account's own addresses only, or addresses granted to it. If
 //     there is none, the reverse-path is it, or the login.
@@ -24,6 +25,9 @@ import (
 //   - Date and Message-ID are added where they are missing (RFC 6409 §8.2, §8.3).
 //   - Bcc and Resent-Bcc are dropped; Return-Path is too, since delivery writes
 //     it, and a mailbox file's "From " line.
+//   - White space before a colon is obsolete and may not be sent (RFC 5322 §4.5).
+//     It goes, since to many readers such a line ends the header, and what stands
+//     below, From for one, would not be seen.
 func (r *Receiver) mendHeader(ctx context.Context, tx *smtp.Transaction, header []byte) (mended []byte, id string, err error) {
 	seen, err := survey(header)
 	if err != nil {
@@ -44,9 +48,10 @@ func (r *Receiver) mendHeader(ctx context.Context, tx *smtp.Transaction, header 
 	}
 	mended = make([]byte, 0, len(header)+len(added))
 	for f := range message.SplitFields(header) {
-		if !isDropped(f) {
-			mended = append(mended, f.Raw...)
+		if isDropped(f) {
+			continue
 		}
+		mended = append(append(append(mended, f.Name...), ':'), f.Body...)
 	}
 	if len(mended) > 0 && !bytes.HasSuffix(mended, []byte("\r\n")) {
 		mended = append(mended, "\r\n"...) // BDAT has brought no end of the last line

@@ -75,7 +75,8 @@ func TestSubmittedHeadersAreMended(t *testing.T) {
 		name, who, from, content, want string
 	}{
 		{"nothing is missing", "alice", "alice@example.test", complete + "\r\nHi\r\n", complete + "\r\nHi\r\n"},
-		{"odd but complete", "alice", "alice@example.test", "X-Odd :\tx \r\n y\r\nfrom:alice@EXAMPLE.test\r\nDATE:\r\nmessage-id: \r\nTo: \xff\r\n\r\n\x00\r\n", "X-Odd :\tx \r\n y\r\nfrom:alice@EXAMPLE.test\r\nDATE:\r\nmessage-id: \r\nTo: \xff\r\n\r\n\x00\r\n"},
+		{"odd but complete", "alice", "alice@example.test", "X-Odd:\tx \r\n y\r\nfrom:alice@EXAMPLE.test\r\nDATE:\r\nmessage-id: \r\nTo: \xff\r\n\r\n\x00\r\n", "X-Odd:\tx \r\n y\r\nfrom:alice@EXAMPLE.test\r\nDATE:\r\nmessage-id: \r\nTo: \xff\r\n\r\n\x00\r\n"},
+		{"white space before colons", "alice", "alice@example.test", "Subject : x : y \r\n z : w\r\nFrom\t : alice@example.test\r\nTo :\r\n\r\na : b\r\n", "Subject: x : y \r\n z : w\r\nFrom: alice@example.test\r\nTo:\r\n" + dateField + idField + "\r\na : b\r\n"},
 		{"Date and Message-ID", "alice", "alice@example.test", own + "\r\nHi\r\n", own + dateField + idField + "\r\nHi\r\n"},
 		{"From from the reverse-path", "alice", "al@example.test", "Subject: x\r\n\r\nHi\r\n", "Subject: x\r\nFrom: al@example.test\r\n" + dateField + idField + "\r\nHi\r\n"},
 		{"From from the login", "alice", "", "Subject: x\r\n\r\nHi\r\n", "Subject: x\r\nFrom: alice@example.test\r\n" + dateField + idField + "\r\nHi\r\n"},
@@ -445,7 +446,7 @@ func TestSubmissionsAreLoggedWithTheirAccount(t *testing.T) {
 func FuzzSubmission(f *testing.F) {
 	long := strings.Repeat("long ", 300)
 	for _, s := range []string{
-		"", "a", complete + "\r\nHi\r\n", "Bcc: x\r\n" + own, own + "x\r\nBcc : y\r\n\r\n", " folded", "From x y\r\nA: b", "\r\n", "\r", own + "\r\n" + long,
+		"", "a", complete + "\r\nHi\r\n", "Bcc: x\r\n" + own, own + "x\r\nBcc : y\r\n\r\n", "X : y\r\n" + own, " folded", "From x y\r\nA: b", "\r\n", "\r", own + "\r\n" + long,
 		"From: bob@example.test\r\n\r\n", "Subject: " + long + "\r\n", own + "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n" + long + "\r\n--b--\r\n",
 	} {
 		f.Add([]byte(s), uint16(1))
@@ -462,6 +463,11 @@ func FuzzSubmission(f *testing.F) {
 		for line := range strings.SplitSeq(whole, "\r\n") {
 			if len(line) > 998 {
 				t.Fatalf("%q: a line has %d octets", content, len(line))
+			}
+		}
+		for f := range message.SplitFields([]byte(whole)) {
+			if f.Name == nil || f.Raw[len(f.Name)] != ':' {
+				t.Fatalf("%q: got the field %q", content, f.Raw)
 			}
 		}
 		m, err := mail.ReadMessage(strings.NewReader(whole))
