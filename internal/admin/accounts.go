@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"iter"
+	"slices"
 	"strings"
 
 	"postrider/internal/directory"
@@ -101,9 +102,11 @@ func (c *Client) SetQuota(ctx context.Context, address string, octets int64) err
 	return c.ask(ctx, "account.quota", accountArgument{Address: address, Quota: octets}, nil)
 }
 
-// RemoveAccount removes an account and its mail.
-func (c *Client) RemoveAccount(ctx context.Context, address string) error {
-	return c.ask(ctx, "account.remove", accountArgument{Address: address}, nil)
+// RemoveAccount removes an account and its mail, and says how many messages that
+// were held for it went with it.
+func (c *Client) RemoveAccount(ctx context.Context, address string) (held int, err error) {
+	err = c.ask(ctx, "account.remove", accountArgument{Address: address}, &held)
+	return held, err
 }
 
 func accountAdd(s *service, c *call, n NewAccount) (any, error) {
@@ -147,5 +150,15 @@ func accountQuota(s *service, c *call, a accountArgument) (any, error) {
 }
 
 func accountRemove(s *service, c *call, a accountArgument) (any, error) {
-	return nil, s.directory.RemoveAccount(c, a.Address)
+	account, err := s.directory.Lookup(c, a.Address)
+	if err != nil {
+		return nil, err
+	}
+	held := 0
+	for h, err := range s.store.Held(c) {
+		if err == nil && slices.Contains(h.Accounts, account.ID) {
+			held++
+		}
+	}
+	return held, s.directory.RemoveAccount(c, a.Address)
 }

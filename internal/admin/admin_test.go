@@ -74,8 +74,55 @@ func TestErrorsKeepTheirKindAndWords(t *testing.T) {
 	})
 }
 
+// hold has a message held for an account for an hour, and returns its id.
+func hold(t *testing.T, m *storetest.Model, account mail.AccountID) mail.ID {
+	t.Helper()
+	content, err := m.NewContent(t.Context(), 0)
+	must(t, err)
+	_, err = content.Write([]byte("Subject: later\r\n\r\n"))
+	must(t, err)
+	id := mail.NewID(time.Now())
+	_, err = m.Accept(t.Context(), store.Accept{
+		ID: id, Content: content, Received: time.Now(), Hold: time.Now().Add(time.Hour),
+		Envelope:   mail.Envelope{ID: id, Recipients: []mail.Recipient{{Address: mail.Address{Local: "alice", Domain: "example.org"}}}},
+		Deliveries: []store.Delivery{{Account: account, Mailbox: mail.Inbox}},
+	})
+	must(t, err)
+	return id
+}
+
+func TestHeldMailIsListedReleasedAndDropped(t *testing.T) {
+	bothWays(t, func(t *testing.T, m *storetest.Model, c *Client) {
+		ctx := t.Context()
+		must(t, c.AddDomain(ctx, "example.org"))
+		must(t, c.AddAccount(ctx, NewAccount{Address: "alice@example.org"}))
+		a, err := c.Account(ctx, "alice@example.org")
+		must(t, err)
+		first, second := hold(t, m, a.ID), hold(t, m, a.ID)
+		all := collect(t, c.Held(ctx))
+		if len(all) != 2 || !slices.Equal(all[0].Recipients, []string{"alice@example.org"}) || all[0].Octets == 0 {
+			t.Errorf("held are %+v, want two for alice", all)
+		}
+		n, err := c.ReleaseHeld(ctx, first.String())
+		must(t, err)
+		if a, _ := c.Account(ctx, "alice@example.org"); n != 1 || a.Messages != 1 {
+			t.Errorf("released into %d mailboxes, alice has %d messages, want 1 and 1", n, a.Messages)
+		}
+		must(t, c.DropHeld(ctx, second.String()))
+		if left := collect(t, c.Held(ctx)); len(left) > 0 {
+			t.Errorf("still held: %+v", left)
+		}
+		_, err = c.ReleaseHeld(ctx, second.String())
+		for name, err := range map[string]error{"release": err, "drop": c.DropHeld(ctx, first.String())} {
+			if !fault.Is(err, fault.NotFound) || !strings.Contains(err.Error(), "no message is held under that id") {
+				t.Errorf("%s of what is not held: got %v", name, err)
+			}
+		}
+	})
+}
+
 func TestAccountsChangeAsAsked(t *testing.T) {
-	bothWays(t, func(t *testing.T, _ *storetest.Model, c *Client) {
+	bothWays(t, func(t *testing.T, m *storetest.Model, c *Client) {
 		ctx := t.Context()
 		must(t, c.AddDomain(ctx, "example.org"))
 		must(t, c.AddAccount(ctx, NewAccount{Address: "Alice@example.org", Password: "secret-1", Quota: 1000}))
@@ -90,7 +137,12 @@ func TestAccountsChangeAsAsked(t *testing.T) {
 		if b, _ := c.Account(ctx, "bob@example.org"); b.Password != "" {
 			t.Errorf("bob's scheme: got %q, want none", b.Password)
 		}
-		must(t, c.RemoveAccount(ctx, "alice@example.org"))
+		hold(t, m, a.ID)
+		held, err := c.RemoveAccount(ctx, "alice@example.org")
+		must(t, err)
+		if held != 1 {
+			t.Errorf("%d held messages went with the account, want 1", held)
+		}
 		all := collect(t, c.Accounts(ctx, "example.org"))
 		if len(all) != 1 || all[0].Address != "bob@example.org" {
 			t.Errorf("got %+v, want bob alone", all)

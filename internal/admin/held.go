@@ -42,13 +42,25 @@ func (c *Client) DropHeld(ctx context.Context, id string) error {
 }
 
 func heldList(s *service, c *call, _ struct{}) (any, error) {
-	return nil, emitAll(c, s.store.Held(c), func(h store.Held) any {
-		shown := Held{ID: h.ID.String(), Due: h.Due, Received: h.Received, Octets: h.Size, From: h.Envelope.From.String(), Recipients: []string{}}
-		for _, r := range h.Envelope.Recipients {
-			shown.Recipients = append(shown.Recipients, r.Address.String())
+	var unread error
+	for h, err := range s.store.Held(c) {
+		if err != nil { // one that can't be read hides no other
+			unread = err
+			continue
 		}
-		return shown
-	})
+		if err := c.emit(shownHeld(h)); err != nil {
+			return nil, err
+		}
+	}
+	return nil, unread
+}
+
+func shownHeld(h store.Held) Held {
+	shown := Held{ID: h.ID.String(), Due: h.Due, Received: h.Received, Octets: h.Size, From: h.Envelope.From.String(), Recipients: []string{}}
+	for _, r := range h.Envelope.Recipients {
+		shown.Recipients = append(shown.Recipients, r.Address.String())
+	}
+	return shown
 }
 
 func heldRelease(s *service, c *call, a heldArgument) (any, error) {

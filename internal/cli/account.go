@@ -185,9 +185,14 @@ func (a *app) accountRemove(ctx context.Context, c *admin.Client, address string
 	if err := a.confirm(ctx, yes, question); err != nil {
 		return err
 	}
-	if err := c.RemoveAccount(ctx, account.Address); err != nil {
+	held, err := c.RemoveAccount(ctx, account.Address)
+	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "Removed the account %s and %s.\n", plain(account.Address), count(account.Messages, "message", "messages"))
+	and := ""
+	if held > 0 {
+		and = ", and what waited for it: " + count(int64(held), "held message", "held messages")
+	}
+	_, err = fmt.Fprintf(a.stdout, "Removed the account %s and %s%s.\n", plain(account.Address), count(account.Messages, "message", "messages"), and)
 	return err
 }
