@@ -1,7 +1,6 @@
 package message
 
 import (
-	"mime"
 	"slices"
 	"strings"
 )
@@ -66,21 +65,16 @@ func (h *header) add(l *textLine, text []byte) {
 	f.body = append(f.body, text...)
 }
 
-// mediaType returns an entity's type and its parameters, or "" if it can't be
-// told.
-func (h *header) mediaType(standard string) (kind string, params map[string]string) {
+// mediaType returns an entity's type, or "" if it can't be told, and the boundary
+// of its parts.
+func (h *header) mediaType(standard string) (kind, boundary string) {
 	switch {
 	case h.kind.count == 0:
-		return standard, nil
+		return standard, ""
 	case h.kind.count > 1 || h.kind.cut:
-		return "", nil
+		return "", ""
 	}
-	// An error about the parameters only leaves the type, without them.
-	kind, params, _ = mime.ParseMediaType(string(h.kind.body))
-	if !strings.Contains(kind, "/") {
-		return "", nil
-	}
-	return kind, params
+	return mediaType(string(h.kind.body))
 }
 
 // The encodings of RFC 2045 §6 that leave octets as they are, and base64.
@@ -97,7 +91,8 @@ func (h *header) encoding() (coding string, ok bool) {
 	if h.coding.count > 1 || h.coding.cut {
 		return "", false
 	}
-	return strings.ToLower(strings.Trim(string(h.coding.body), " \t")), true
+	coding, ok = withoutComments(string(h.coding.body))
+	return strings.ToLower(strings.Trim(coding, " \t")), ok
 }
 
 // sealedBy returns why a leaf may not be encoded, or "".

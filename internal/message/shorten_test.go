@@ -135,6 +135,14 @@ func TestPartsWithLongLinesAreEncodedAndNothingElse(t *testing.T) {
 			"X" + strings.Repeat(" ", 60) + ":" + long[:100] + "\r\n " + long[:900] + "\r\nC: d\r\n\r\n",
 		},
 		{
+			"comments about the encoding and the type", "Content-Transfer-Encoding: (x (y\\))) 8bit (comment)\r\nMIME-Version: 1.0\r\nContent-Type: image/x (an; image)\r\n\r\n" + long + "\r\n",
+			"Content-Transfer-Encoding: base64\r\nMIME-Version: 1.0\r\nContent-Type: image/x (an; image)\r\n\r\n" + wrapped(long+"\r\n") + "\r\n",
+		},
+		{
+			"a boundary that lacks its quotes", "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; (a) boundary=--=_x;\r\n\r\n----=_x\r\n\r\n" + long + "\r\n----=_x--\r\n",
+			"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; (a) boundary=--=_x;\r\n\r\n----=_x\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + quoted + "\r\n----=_x--\r\n",
+		},
+		{
 			"a line that would look like the boundary", multi + "\r\n" + long[:75] + "--b=b \r\n" + long + "\r\n--b=b--\r\n",
 			strings.Replace(multi, "\r\n\r\n", "\r\nMIME-Version: 1.0\r\n\r\n", 1) + "Content-Transfer-Encoding: quoted-printable\r\n\r\n" + long[:75] + "=\r\n=2D-b=3Db=20\r\n" + quoted + "\r\n--b=b--\r\n",
 		},
@@ -193,6 +201,7 @@ func TestWhatCannotBeShortenedIsSaid(t *testing.T) {
 		{"delivery status", multi("report", "Content-Type: message/delivery-status\r\n\r\nA: "+long), whyMessage, false},
 		{"quoted-printable", "Content-Transfer-Encoding: quoted-printable\r\n\r\n" + long + "\r\n", whyEncoded, false},
 		{"unknown encoding", "Content-Transfer-Encoding: x-uuencode\r\n\r\n" + long + "\r\n", whyEncoded, false},
+		{"a comment about the encoding does not end", "Content-Transfer-Encoding: 8bit (x\r\n\r\n" + long + "\r\n", whyMalformed, false},
 		{"two encodings", "Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + long + "\r\n", whyMalformed, false},
 		{"two types", "Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\n" + long + "\r\n", whyMalformed, false},
 		{"no type", "Content-Type: text\r\n\r\n" + long + "\r\n", whyMalformed, false},
@@ -276,7 +285,11 @@ func leaves(content string) ([]leaf, error) {
 
 func leavesOf(all []leaf, header map[string][]string, body io.Reader, depth int) ([]leaf, error) {
 	coding := strings.ToLower(strings.TrimSpace(strings.Join(header["Content-Transfer-Encoding"], "|")))
-	kind, params, err := mime.ParseMediaType(strings.Join(header["Content-Type"], "|"))
+	field := strings.Join(header["Content-Type"], "|")
+	kind, params, err := mime.ParseMediaType(field)
+	if strings.Contains(coding+field, "(") || err != nil && strings.Contains(kind, "multipart") {
+		return nil, errors.New("this reader knows no comments and no lax boundaries")
+	}
 	if err == nil && strings.HasPrefix(kind, "multipart/") && depth < 2*MaxPartDepth {
 		all = append(all, leaf{header: flat(header)})
 		r := multipart.NewReader(body, params["boundary"])

@@ -181,7 +181,7 @@ func (w *walker) endHeader(l *textLine) {
 	if w.parts == 0 && len(w.stack) == 0 {
 		w.top = l.from
 	}
-	kind, params := p.mediaType(w.defaultType())
+	kind, boundary := p.mediaType(w.defaultType())
 	switch {
 	case kind == "":
 		p.opaque = whyMalformed
@@ -190,7 +190,7 @@ func (w *walker) endHeader(l *textLine) {
 	case strings.HasPrefix(kind, "message/"):
 		p.opaque = whyMessage
 	case strings.HasPrefix(kind, "multipart/"):
-		w.enter(kind, params["boundary"])
+		w.enter(kind, boundary)
 	default:
 		p.text = strings.HasPrefix(kind, "text/")
 		p.opaque = p.sealedBy()
