@@ -22,7 +22,7 @@ func (s *Server) accept(ln net.Listener, l *listener) error {
 			return fmt.Errorf("serve %s: %w", l.Name, err)
 		default:
 			if failing.quietFor(time.Second) {
-				s.log.Error("accept failed", "listener", l.Name, "err", err)
+				s.log.Error("accept failed", "listener", l.Name, "error", err)
 			}
 			failing.wait(s.stopped)
 		}

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"postrider/internal/session"
@@ -21,7 +20,7 @@ var (
 // before it in plaintext (RFC 3207 §4.2).
 func (c *conn) startTLS(step *session.Step) error {
 	if err := c.mayStartTLS(); err != nil {
-		c.srv.log.Error("session asked for TLS where it can't be", "conn", c.info.ID, "listener", c.l.Name, "err", err)
+		c.srv.log.Error("session asked for TLS where it can't be", "conn", c.info.ID, "listener", c.l.Name, "error", err)
 		return err
 	}
 	if err := c.flush(); err != nil {
@@ -32,7 +31,7 @@ func (c *conn) startTLS(step *session.Step) error {
 	if step.Wait > 0 {
 		wait = min(wait, step.Wait)
 	}
-	if err := c.secure(c.raw, wait); err != nil {
+	if err := c.secure(nil, wait); err != nil {
 		return err
 	}
 	c.asked = false
@@ -71,26 +70,23 @@ func (c *conn) secureFirst() error {
 	if c.refused != admitted {
 		return errCrowded // a handshake would cost more than the last word is worth
 	}
-	nc := c.raw
-	if n := c.in.buffered(); n > 0 {
-		nc = &headed{Conn: c.raw, head: append([]byte(nil), c.in.b[c.in.r:c.in.w]...)}
-		c.octetsIn -= int64(n)
-	}
+	head := append([]byte(nil), c.in.b[c.in.r:c.in.w]...)
+	c.octetsIn -= int64(len(head))
 	c.in.reset()
-	return c.secure(nc, c.srv.opts.HandshakeWait)
+	return c.secure(head, c.srv.opts.HandshakeWait)
 }
 
-// secure makes the handshake on nc, within the time given, and lets the session
-// learn what protects it.
-func (c *conn) secure(nc net.Conn, wait time.Duration) error {
+// secure makes the handshake, of which head was read already, within the time
+// given, and lets the session learn what protects it.
+func (c *conn) secure(head []byte, wait time.Duration) error {
 	until, err := c.beginHandshake(wait)
 	if err != nil {
 		return err
 	}
-	h := &handshake{base: c.l.TLS}
+	h := &handshake{base: c.l.TLS, heard: &heard{Conn: c.raw, head: head}}
 	ctx, cancel := context.WithDeadline(context.WithValue(c.info.Context, handshakeKey{}, h), until)
 	defer cancel()
-	h.conn = tls.Server(nc, c.l.handshakes)
+	h.conn = tls.Server(h.heard, c.l.handshakes)
 	err = h.conn.HandshakeContext(ctx)
 	c.endWait()
 	if err != nil {
@@ -118,29 +114,12 @@ func (c *conn) beginHandshake(wait time.Duration) (time.Time, error) {
 	return until, c.raw.SetDeadline(until)
 }
 
-// headed is a connection of which something has been read already.
-type headed struct {
-	net.Conn
-	head []byte
-}
-
-// Read implements net.Conn.
-func (h *headed) Read(p []byte) (int, error) {
-	if len(h.head) == 0 {
-		return h.Conn.Read(p)
-	}
-	n := copy(p, h.head)
-	h.head = h.head[n:]
-	if len(h.head) == 0 {
-		h.head = nil
-	}
-	return n, nil
-}
-
 // handshake is what is kept about one connection's TLS.
 type handshake struct {
 	base *tls.Config // the listener's, whose keys seal tickets
 	conn *tls.Conn
+	// heard is what conn reads from.
+	heard *heard
 	// name is the server name the client asked for, made safe to log.
 	name string
 	// sent is the certificate chosen for this connection, and certErr why there

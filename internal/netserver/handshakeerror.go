@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -64,7 +65,7 @@ func (c *conn) handshakeFailed(h *handshake, err error) error {
 	case h.certErr != nil:
 		e = handshakeError{"no_certificate", noCertificate(h)}
 	default:
-		e = wordHandshake(err)
+		e = wordHandshake(h, err)
 	}
 	if e.result == "timeout" {
 		c.l.metrics.timeouts.Inc()
@@ -88,13 +89,18 @@ func noCertificate(h *handshake) string {
 }
 
 // wordHandshake words what crypto/tls or the network said.
-func wordHandshake(err error) handshakeError {
+func wordHandshake(h *handshake, err error) handshakeError {
+	if alert, ok := h.heard.clearAlert(err); ok {
+		err = &net.OpError{Op: "remote error", Err: alert}
+	}
 	var notTLS tls.RecordHeaderError
 	var untrusted *tls.CertificateVerificationError
 	var op *net.OpError
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return handshakeError{"timeout", "timeout"}
+	case errors.Is(err, io.EOF) && h.sent != nil:
+		return handshakeError{"closed", "closed by peer after our certificate, which it may not trust"}
 	case isClosed(err):
 		return handshakeError{"closed", "closed by peer"}
 	case errors.As(err, &untrusted):

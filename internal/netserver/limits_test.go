@@ -252,7 +252,7 @@ func TestAcceptFailuresAreWaitedFor(t *testing.T) {
 			w.pipes.errs <- fmt.Errorf("accept: too many open files")
 		}
 		w.dial().expect("hi\r\n")
-		if n := strings.Count(w.log.String(), "accept failed"); n < 2 || n > 15 {
+		if n := strings.Count(w.log.String(), `msg="accept failed" listener=test error="accept: too many open files"`); n < 2 || n > 15 {
 			t.Errorf("logged %d times for 20 failures in some 14 s", n)
 		}
 	})

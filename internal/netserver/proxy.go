@@ -64,7 +64,7 @@ func (c *conn) headerFailed(err error) error {
 	}
 	c.l.metrics.refused[badHeader].Inc()
 	c.srv.log.Warn("no valid PROXY header", "conn", c.info.ID, "listener", c.l.Name,
-		"remote", c.info.Remote, "err", reason(err))
+		"remote", c.info.Remote, "error", reason(err))
 	return fmt.Errorf("PROXY header: %w", err)
 }
 

@@ -66,7 +66,7 @@ func New(o Options) *Server {
 	}
 	m, err := newMetrics(o.Registerer)
 	if err != nil {
-		o.Logger.Error("network metrics not registered", "err", err)
+		o.Logger.Error("network metrics not registered", "error", err)
 	}
 	s := &Server{
 		opts:      o,

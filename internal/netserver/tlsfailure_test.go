@@ -100,6 +100,26 @@ var badPeers = []struct {
 	{name: "distrusts us in TLS 1.2", act: shakes(func(t *testing.T, c *tls.Config) {
 		c.RootCAs, c.MaxVersion = x509.NewCertPool(), tls.VersionTLS12
 	}), result: "untrusted", why: "client does not trust our certificate"},
+	{
+		name: "distrusts us before it has keys", act: after("\x15\x03\x03\x00\x02\x02\x30"),
+		result: "untrusted", why: "client does not trust our certificate: unknown authority",
+	},
+	{
+		name: "finds us expired before it has keys", act: after("\x14\x03\x03\x00\x01\x01", "\x15\x03", "\x03\x00\x02\x02", "\x2d"),
+		result: "untrusted", why: "client does not trust our certificate: expired",
+	},
+	{
+		name: "dislikes our hello before it has keys", act: after("\x15\x03\x03\x00\x02\x02\x2f"),
+		result: "alert", why: "client ended it: illegal parameter",
+	},
+	{
+		name: "sends noise in place of an alert", act: after("\x17\x03\x03\x00\x02\x02\x30"),
+		result: "protocol", why: "local error: tls: bad record MAC",
+	},
+	{
+		name: "goes when it has seen our certificate", act: after(),
+		result: "closed", why: "closed by peer after our certificate, which it may not trust",
+	},
 	{name: "wants another name", act: shakes(func(t *testing.T, c *tls.Config) {
 		c.ServerName = "other.example"
 	}), result: "untrusted", why: "client does not trust our certificate"},
@@ -163,6 +183,20 @@ func shakes(change func(*testing.T, *tls.Config)) func(*testing.T, net.Conn, *tl
 		if err == nil || errors.Is(err, io.EOF) {
 			t.Errorf("client got %v, want a failure", err)
 		}
+	}
+}
+
+// after returns a client of TLS 1.3 that takes the server's first flight and then
+// sends pieces of records, as they stand here.
+func after(pieces ...string) func(*testing.T, net.Conn, *tls.Config) {
+	return func(t *testing.T, nc net.Conn, good *tls.Config) {
+		io.WriteString(nc, helloOf(t, good))
+		pump(nc)
+		for _, p := range pieces {
+			synctest.Wait()
+			io.WriteString(nc, p)
+		}
+		synctest.Wait()
 	}
 }
 
