@@ -5,7 +5,7 @@ package e2e
 // collectors are the clients that collect mail.
 var collectors = []client{
 	{
-		name: "curl", denies: "Login denied",
+		name: "curl", denies: []string{"Login denied", "Authentication failed"},
 		services:   []string{pop3, pop3s},
 		mechanisms: []string{"APOP", "PLAIN", "LOGIN", "CRAM-MD5", "EXTERNAL", "OAUTHBEARER"},
 		recipe:     curlCollects,
@@ -17,7 +17,7 @@ var collectors = []client{
 		},
 	},
 	{
-		name: "fetchmail", denies: "Authorization failure",
+		name: "fetchmail", denies: []string{"Authorization failure"},
 		services:   []string{pop3, pop3s},
 		mechanisms: []string{"USER", "APOP", "CRAM-MD5"},
 		recipe:     fetchmailCollects,
@@ -32,7 +32,7 @@ var collectors = []client{
 		},
 	},
 	{
-		name: "getmail6", denies: "credential/login error",
+		name: "getmail6", denies: []string{"the name or the password is wrong"},
 		services:   []string{pop3s},
 		mechanisms: []string{"USER", "APOP"},
 		recipe:     getmailCollects,
@@ -40,7 +40,7 @@ var collectors = []client{
 		lacks:      append([]lack{{pop3, "getmail has no STLS", "", "", ""}}, noAUTH("getmail")...),
 	},
 	{
-		name: "mpop", denies: "authentication failed",
+		name: "mpop", denies: []string{"authentication failed"},
 		services:   []string{pop3, pop3s},
 		mechanisms: []string{"USER", "APOP", "PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "EXTERNAL", "OAUTHBEARER"},
 		recipe:     mpopCollects,
@@ -50,7 +50,7 @@ var collectors = []client{
 		},
 	},
 	{
-		name: "mutt", denies: "uthentication failed",
+		name: "mutt", denies: []string{"uthentication failed", "Login failed"},
 		services:   []string{pop3, pop3s},
 		mechanisms: []string{"USER", "APOP", "PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "EXTERNAL", "OAUTHBEARER"},
 		recipe:     muttCollects,
@@ -60,7 +60,7 @@ var collectors = []client{
 		},
 	},
 	{
-		name: "Python poplib", denies: "error_proto",
+		name: "Python poplib", denies: []string{"error_proto"},
 		services:   []string{pop3, pop3s},
 		mechanisms: []string{"USER", "APOP"},
 		recipe:     poplibCollects,
@@ -68,7 +68,7 @@ var collectors = []client{
 		lacks:      noAUTH("poplib"),
 	},
 	{
-		name: "openssl s_client", denies: "-ERR [AUTH]",
+		name: "openssl s_client", denies: []string{"-ERR [AUTH]", badToken},
 		services:   []string{pop3, pop3s},
 		mechanisms: append([]string{"USER"}, byHand...),
 		recipe: func(service, mechanism string) recipe {
@@ -78,7 +78,7 @@ var collectors = []client{
 		lacks: append([]lack{{"APOP", "nobody computes it by hand", "", "", ""}}, cannotBeTyped...),
 	},
 	{
-		name: "gnutls-cli", denies: "-ERR [AUTH]",
+		name: "gnutls-cli", denies: []string{"-ERR [AUTH]", badToken},
 		services:   []string{pop3, pop3s},
 		mechanisms: append([]string{"USER"}, byHand...),
 		recipe: func(service, mechanism string) recipe {

@@ -29,10 +29,10 @@ type client struct {
 	services   []string // that it can reach
 	mechanisms []string // that it has
 	recipe     func(service, mechanism string) recipe
-	denies     string  // what it prints about a wrong password
-	lacks      []lack  // why it does not do the others
-	shown      []login // what of it the page shows
-	note       string  // what else its user should know, in Markdown
+	denies     []string // what it prints about a wrong password, one of them
+	lacks      []lack   // why it does not do the others
+	shown      []login  // what of it the page shows
+	note       string   // what else its user should know, in Markdown
 }
 
 // A login is a mechanism on a service.
@@ -306,14 +306,14 @@ func after(s, sep string) string {
 func TestWrongPasswordsAreDenied(t *testing.T) {
 	p := startPeople(t, forgiving)
 	deny := func(t *testing.T, c client, l login) {
-		if l.mechanism == "EXTERNAL" {
-			t.Skip("there is no password")
+		if l.mechanism == "EXTERNAL" || l.service != c.services[len(c.services)-1] {
+			return // without a password, or tried already
 		}
 		text, _ := p.letter("never sent")
 		r := c.recipe(l.service, l.mechanism).with(p.words(l.service, "wr0ng-"+p.password(l.mechanism), "wr0ng", text))
 		got, err := r.run(t, p.folder(t, text))
-		if !strings.Contains(got, c.denies) {
-			t.Errorf("got %q, %v; want %q", got, err, c.denies)
+		if !slices.ContainsFunc(c.denies, func(words string) bool { return strings.Contains(got, words) }) {
+			t.Errorf("got %q, %v; want one of %q", got, err, c.denies)
 		}
 		if a := p.lastAttempt(); a.Listener != l.service || a.Result == "ok" {
 			t.Errorf("the latest login is %+v, want a failed one at %s", a, l.service)

@@ -117,6 +117,9 @@ func (r recipe) hold(c *exec.Cmd) (printed string, err error) {
 	return strings.ReplaceAll(seen.String(), "\r\n", "\n"), err
 }
 
+// badToken begins the JSON, in base64, that refuses a token (RFC 7628 §3.2.2).
+const badToken = "eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIi"
+
 // await reads lines until one begins as wanted, or is a refusal.
 func await(r *bufio.Reader, want string) error {
 	for want != "" {
@@ -126,7 +129,7 @@ func await(r *bufio.Reader, want string) error {
 			return nil
 		case err != nil:
 			return fmt.Errorf("waiting for %q: %q: %w", want, line, err)
-		case strings.HasPrefix(line, "-ERR"), len(line) > 3 && (line[0] == '5' || line[0] == '4') && line[3] == ' ':
+		case strings.Contains(line, badToken), strings.HasPrefix(line, "-ERR"), len(line) > 3 && (line[0] == '5' || line[0] == '4') && line[3] == ' ':
 			return fmt.Errorf("waiting for %q: %q", want, line)
 		}
 	}

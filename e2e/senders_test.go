@@ -5,7 +5,7 @@ package e2e
 // senders are the clients that send mail.
 var senders = []client{
 	{
-		name: "curl", denies: "Login denied",
+		name: "curl", denies: []string{"Login denied", "Authentication failed"},
 		services:   []string{submission, submissions},
 		mechanisms: []string{"PLAIN", "LOGIN", "CRAM-MD5", "EXTERNAL", "OAUTHBEARER"},
 		recipe:     curlSends,
@@ -18,7 +18,7 @@ var senders = []client{
 		},
 	},
 	{
-		name: "swaks", denies: "No authentication type succeeded",
+		name: "swaks", denies: []string{"No authentication type succeeded"},
 		services:   []string{submission, submissions},
 		mechanisms: []string{"PLAIN", "LOGIN", "CRAM-MD5"},
 		recipe: func(service, mechanism string) recipe {
@@ -35,7 +35,7 @@ var senders = []client{
 		},
 	},
 	{
-		name: "msmtp", denies: "authentication failed",
+		name: "msmtp", denies: []string{"authentication failed"},
 		services:   []string{submission, submissions},
 		mechanisms: []string{"PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "EXTERNAL", "OAUTHBEARER"},
 		recipe:     msmtpSends,
@@ -45,7 +45,7 @@ var senders = []client{
 		},
 	},
 	{
-		name: "mutt", denies: "SASL authentication failed",
+		name: "mutt", denies: []string{"SASL authentication failed"},
 		services:   []string{submission, submissions},
 		mechanisms: []string{"PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "EXTERNAL", "OAUTHBEARER"},
 		recipe:     muttSends,
@@ -55,7 +55,7 @@ var senders = []client{
 		},
 	},
 	{
-		name: "Python smtplib", denies: "SMTPAuthenticationError",
+		name: "Python smtplib", denies: []string{"SMTPAuthenticationError"},
 		services:   []string{submission, submissions},
 		mechanisms: []string{"PLAIN", "LOGIN", "CRAM-MD5", "EXTERNAL", "OAUTHBEARER"},
 		recipe:     smtplibSends,
@@ -67,7 +67,7 @@ var senders = []client{
 		},
 	},
 	{
-		name: "gsasl", denies: "535 5.7.8",
+		name: "gsasl", denies: []string{"535 5.7.8", badToken},
 		services:   []string{submission},
 		mechanisms: []string{"PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "EXTERNAL"},
 		recipe:     gsaslSends,
@@ -78,7 +78,7 @@ var senders = []client{
 		},
 	},
 	{
-		name: "openssl s_client", denies: "535 5.7.8",
+		name: "openssl s_client", denies: []string{"535 5.7.8", badToken},
 		services:   []string{submission, submissions},
 		mechanisms: byHand,
 		recipe: func(service, mechanism string) recipe {
@@ -89,7 +89,7 @@ var senders = []client{
 		lacks: cannotBeTyped,
 	},
 	{
-		name: "gnutls-cli", denies: "535 5.7.8",
+		name: "gnutls-cli", denies: []string{"535 5.7.8", badToken},
 		services:   []string{submission, submissions},
 		mechanisms: byHand,
 		recipe: func(service, mechanism string) recipe {
