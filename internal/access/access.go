@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"postrider/internal/fault"
-	"postrider/internal/mail"
 	"postrider/internal/pop3"
+	"postrider/internal/sasl"
 	"postrider/internal/session"
 	"postrider/internal/store"
 )
@@ -48,9 +48,9 @@ func New(o Options) *Access {
 	return a
 }
 
-// Open opens the account's maildrop.
-func (a *Access) Open(ctx context.Context, c *session.Conn, account mail.AccountID) (store.Maildrop, error) {
-	m, err := a.o.Maildrops.OpenMaildrop(ctx, account, a.o.Lock, c.Listener.Protocol+" "+c.ID+" "+c.Remote.String())
+// Open opens the maildrop of who has logged in.
+func (a *Access) Open(ctx context.Context, c *session.Conn, who sasl.Identity) (store.Maildrop, error) {
+	m, err := a.o.Maildrops.OpenMaildrop(ctx, who.Account, a.o.Lock, c.Listener.Protocol+" "+c.ID+" "+c.Remote.String())
 	if err == nil {
 		return m, nil
 	}
@@ -58,13 +58,12 @@ func (a *Access) Open(ctx context.Context, c *session.Conn, account mail.Account
 	if !fault.Is(err, fault.Busy) {
 		level = slog.LevelError
 	}
-	a.o.Logger.LogAttrs(ctx, level, "maildrop not opened", slog.String("conn", c.ID),
-		slog.Uint64("account", uint64(account)), slog.Any("error", err))
+	a.o.Logger.LogAttrs(ctx, level, "maildrop not opened", append(circumstances(c, who), slog.Any("error", err))...)
 	return nil, err
 }
 
 // Done logs what a session did.
-func (a *Access) Done(c *session.Conn, account mail.AccountID, s pop3.Summary) {
+func (a *Access) Done(c *session.Conn, who sasl.Identity, s pop3.Summary) {
 	count := func(what string, n int64) {
 		if n > 0 {
 			a.fetched.WithLabelValues(c.Listener.Protocol, what).Add(float64(n))
@@ -74,14 +73,25 @@ func (a *Access) Done(c *session.Conn, account mail.AccountID, s pop3.Summary) {
 	count("octets", s.Octets)
 	count("removed", int64(s.Removed))
 	level := slog.LevelInfo
-	attrs := []slog.Attr{
-		slog.String("conn", c.ID), slog.Uint64("account", uint64(account)),
+	attrs := append(circumstances(c, who),
 		slog.Int("retrieved", s.Retrieved), slog.Int64("octets", s.Octets),
-		slog.Int("removed", s.Removed), slog.Bool("quit", s.Quit),
-	}
+		slog.Int("removed", s.Removed), slog.Bool("quit", s.Quit))
 	if s.Err != nil {
 		level = slog.LevelError
 		attrs = append(attrs, slog.Any("error", s.Err))
 	}
 	a.o.Logger.LogAttrs(context.Background(), level, "maildrop closed", attrs...)
+}
+
+// circumstances are what every line about a maildrop begins with.
+func circumstances(c *session.Conn, who sasl.Identity) []slog.Attr {
+	attrs := []slog.Attr{
+		slog.String("conn", c.ID), slog.String("listener", c.Listener.Name),
+		slog.String("remote", c.Remote.String()), slog.String("account", who.Address),
+		slog.String("mechanism", who.Mechanism),
+	}
+	if who.AppPassword != "" {
+		attrs = append(attrs, slog.String("app_password", who.AppPassword))
+	}
+	return attrs
 }

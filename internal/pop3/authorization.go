@@ -7,7 +7,6 @@ import (
 	"unicode/utf8"
 
 	"postrider/internal/fault"
-	"postrider/internal/mail"
 	"postrider/internal/sasl"
 	"postrider/internal/session"
 )
@@ -95,16 +94,16 @@ func (s *Session) enter(id sasl.Identity, err error) session.Step {
 	if err != nil {
 		return s.refused(err)
 	}
-	return s.openMaildrop(id.Account)
+	return s.openMaildrop(id)
 }
 
 // openMaildrop opens a maildrop, and with it the TRANSACTION state.
-func (s *Session) openMaildrop(account mail.AccountID) session.Step {
-	drop, err := s.backend.Open(s.c.Context, s.c, account)
+func (s *Session) openMaildrop(who sasl.Identity) session.Step {
+	drop, err := s.backend.Open(s.c.Context, s.c, who)
 	if err != nil {
 		return s.failFault(err)
 	}
-	s.drop = newMaildrop(drop, account, s.o.MaxMessages)
+	s.drop = newMaildrop(drop, who, s.o.MaxMessages)
 	s.logins = 0
 	n, octets := s.drop.left()
 	s.reply = appendTotal(append(s.reply[:0], "+OK "...), n, octets)

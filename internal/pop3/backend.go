@@ -3,7 +3,7 @@ package pop3
 import (
 	"context"
 
-	"postrider/internal/mail"
+	"postrider/internal/sasl"
 	"postrider/internal/session"
 	"postrider/internal/store"
 )
@@ -11,12 +11,12 @@ import (
 // Backend is everything that a POP3 session needs from the rest of the house.
 // It serves many sessions at once.
 type Backend interface {
-	// Open opens the account's maildrop in the configured lock mode; Busy when
-	// it is locked.
-	Open(ctx context.Context, c *session.Conn, account mail.AccountID) (store.Maildrop, error)
+	// Open opens the maildrop of who has logged in, in the configured lock mode;
+	// Busy when it is locked.
+	Open(ctx context.Context, c *session.Conn, who sasl.Identity) (store.Maildrop, error)
 	// Done is told how a session ended in which somebody had logged in, for the
 	// log.
-	Done(c *session.Conn, account mail.AccountID, s Summary)
+	Done(c *session.Conn, who sasl.Identity, s Summary)
 }
 
 // Summary is what a session did.

@@ -43,7 +43,7 @@ func BenchmarkDialogue(b *testing.B) {
 		s.Start(c)
 		converse(s, lines...)
 		s.Event(session.Closed)
-		f.done, f.contexts = f.done[:0], f.contexts[:0]
+		f.done, f.gone, f.contexts = f.done[:0], f.gone[:0], f.contexts[:0]
 	}
 }
 
@@ -56,7 +56,7 @@ func BenchmarkPoll(b *testing.B) {
 		s.Start(c)
 		converse(s, "USER alice@example.test", "PASS "+fakePassword, "STAT", "QUIT")
 		s.Event(session.Closed)
-		f.done, f.contexts = f.done[:0], f.contexts[:0]
+		f.done, f.gone, f.contexts = f.done[:0], f.gone[:0], f.contexts[:0]
 	}
 }
 
@@ -69,7 +69,7 @@ func BenchmarkOpen10000(b *testing.B) {
 		s := loggedIn(f)
 		b.SetBytes(converse(s, "STAT", "LIST", "UIDL"))
 		s.Event(session.Closed)
-		f.done, f.contexts = f.done[:0], f.contexts[:0]
+		f.done, f.gone, f.contexts = f.done[:0], f.gone[:0], f.contexts[:0]
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"postrider/internal/dialogue"
 	"postrider/internal/fault"
 	"postrider/internal/mail"
+	"postrider/internal/sasl"
 	"postrider/internal/session"
 	"postrider/internal/store"
 )
@@ -48,6 +49,7 @@ type fakeBackend struct {
 	// What is asked for is counted and kept.
 	logins, proven, opens, lists, closes, readers int
 	done                                          []Summary
+	gone                                          []sasl.Identity
 	removed                                       []mail.UID
 	contexts                                      []context.Context
 	// What is to fail.
@@ -81,7 +83,8 @@ func (b *fakeBackend) add(user string, m fakeMessage) {
 	b.drops[user] = append(b.drops[user], m)
 }
 
-func (b *fakeBackend) Open(_ context.Context, _ *session.Conn, account mail.AccountID) (store.Maildrop, error) {
+func (b *fakeBackend) Open(_ context.Context, _ *session.Conn, who sasl.Identity) (store.Maildrop, error) {
+	account := who.Account
 	if b.openErr != nil {
 		return nil, b.openErr
 	}
@@ -93,7 +96,9 @@ func (b *fakeBackend) Open(_ context.Context, _ *session.Conn, account mail.Acco
 	return &fakeMaildrop{b: b, account: account, messages: slices.Clone(b.drops[b.accounts[account-1]])}, nil
 }
 
-func (b *fakeBackend) Done(_ *session.Conn, _ mail.AccountID, s Summary) { b.done = append(b.done, s) }
+func (b *fakeBackend) Done(_ *session.Conn, who sasl.Identity, s Summary) {
+	b.done, b.gone = append(b.done, s), append(b.gone, who)
+}
 
 type fakeMaildrop struct {
 	b        *fakeBackend

@@ -7,6 +7,7 @@ import (
 
 	"postrider/internal/dialogue"
 	"postrider/internal/fault"
+	"postrider/internal/sasl"
 	"postrider/internal/session"
 )
 
@@ -20,6 +21,15 @@ func TestUnknownUserAndWrongPasswordGetOneAnswer(t *testing.T) {
 	}
 	if b.logins != 2 {
 		t.Errorf("the backend was asked %d times, want 2: it takes the same time for both", b.logins)
+	}
+}
+
+func TestBackendIsToldWhoHadLoggedIn(t *testing.T) {
+	b := newFake(two)
+	login(t, b, nil).want("QUIT", "+OK")
+	want := sasl.Identity{Account: 1, Address: "alice@example.test", Mechanism: "USER"}
+	if len(b.gone) != 1 || b.gone[0] != want {
+		t.Errorf("got %+v, want one %+v", b.gone, want)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"postrider/internal/fault"
 	"postrider/internal/mail"
+	"postrider/internal/sasl"
 	"postrider/internal/store"
 )
 
@@ -14,7 +15,7 @@ import (
 // is not kept; a message costs 12 octets, once something asked for one.
 type maildrop struct {
 	store   store.Maildrop
-	account mail.AccountID
+	who     sasl.Identity
 	summary Summary
 	// messages and octets are those of the whole maildrop.
 	messages, octets int64
@@ -33,9 +34,9 @@ type maildrop struct {
 }
 
 // newMaildrop returns the view of a maildrop just opened, without reading it.
-func newMaildrop(d store.Maildrop, account mail.AccountID, most int64) *maildrop {
+func newMaildrop(d store.Maildrop, who sasl.Identity, most int64) *maildrop {
 	m := d.Mailbox()
-	return &maildrop{store: d, account: account, messages: m.Messages, octets: m.Octets, most: most}
+	return &maildrop{store: d, who: who, messages: m.Messages, octets: m.Octets, most: most}
 }
 
 // tooMany reports whether the store's counts are not those of the session,

@@ -73,7 +73,7 @@ func (b *fakeBackend) login(ctx context.Context, name string, proven bool) (sasl
 		return sasl.Identity{}, fault.New(fault.Denied, "login", nil)
 	}
 	b.proven++
-	return sasl.Identity{Account: mail.AccountID(i + 1), Address: name}, nil
+	return sasl.Identity{Account: mail.AccountID(i + 1), Address: name, Mechanism: "USER"}, nil
 }
 
 // fakeVerifier is the credentials of an exchange.

@@ -180,7 +180,7 @@ func (s *Session) release() {
 	s.drop = nil
 	d.closeMessage()
 	d.store.Close()
-	s.backend.Done(s.c, d.account, d.summary)
+	s.backend.Done(s.c, d.who, d.summary)
 }
 
 // state returns the state as it stands in the command table.
