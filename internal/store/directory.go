@@ -75,6 +75,10 @@ type Account struct {
 	// Messages and Octets are what all its mailboxes hold; kept, not summed.
 	Messages int64 `json:"messages"`
 	Octets   int64 `json:"octets"`
+	// HeldOctets are those of the copies that are held for it (Holds), prefixes
+	// included; kept, not summed. They are the engine's: PutAccount doesn't change
+	// them.
+	HeldOctets int64 `json:"held_octets,omitempty"`
 }
 
 // AppPassword is a password that was made for one program of an account's

@@ -152,8 +152,7 @@ func (op *acceptOp) prepare(t *tx) error {
 		op.heads = append(op.heads, h)
 	}
 	if !op.a.Hold.IsZero() {
-		op.hold(t)
-		return nil
+		return op.hold(t)
 	}
 	return op.place(t)
 }

@@ -27,8 +27,10 @@ type check struct {
 	known    map[mail.AccountID]bool // true: there; false: reported as lost
 	segments map[uint64]int64        // live octets
 	held     map[uint64]heldRow      // held messages by their content
-	drops    []badRow                // with repair
-	dropped  map[string]bool         // keys of bad rows that were reported
+	// heldOctets are those of the copies that are held for each account.
+	heldOctets map[mail.AccountID]int64
+	drops      []badRow        // with repair
+	dropped    map[string]bool // keys of bad rows that were reported
 }
 
 // Check implements store.Keeper. Its memory grows with the number of findings and
@@ -50,7 +52,7 @@ func (s *Store) Check(ctx context.Context, repair bool, report func(store.Findin
 	defer s.pins.release(&p)
 	c := &check{
 		s: s, ctx: ctx, repair: repair, report: report, index: s.db.NewSnapshot(),
-		bad: make(map[uint64]badContent), swept: make(map[mail.AccountID]bool), known: make(map[mail.AccountID]bool), segments: make(map[uint64]int64), held: make(map[uint64]heldRow),
+		bad: make(map[uint64]badContent), swept: make(map[mail.AccountID]bool), known: make(map[mail.AccountID]bool), segments: make(map[uint64]int64), held: make(map[uint64]heldRow), heldOctets: make(map[mail.AccountID]int64),
 		dropped: make(map[string]bool),
 	}
 	defer c.index.Close()

@@ -9,10 +9,11 @@ import (
 )
 
 // heldMessages checks each held message against its content, its accounts and its
-// place in the list by time.
+// place in the list by time, and the accounts' counts against them.
 func (c *check) heldMessages() error {
-	return c.each(tableHeld, func(key, v []byte) error {
+	err := c.each(tableHeld, func(key, v []byte) error {
 		id, _ := keyHeld(key)
+		v = bytes.Clone(v) // h.envelope is part of it
 		h, err := decodeHeld(id, v)
 		if err == nil {
 			_, err = h.held()
@@ -22,8 +23,8 @@ func (c *check) heldMessages() error {
 			return nil
 		}
 		c.result.Held++
-		h.envelope = bytes.Clone(h.envelope)
-		c.held[h.blob] = heldRow{h, bytes.Clone(v)}
+		c.held[h.blob] = heldRow{h, v}
+		h.sum(c.heldOctets)
 		var k keyBuf
 		listed, err := c.has(k.due(h.due, id))
 		if err != nil {
@@ -38,9 +39,28 @@ func (c *check) heldMessages() error {
 		c.heldAccounts(&h, v)
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return c.each(tableUsage, c.heldCount)
 }
 
-// heldRow is a held message with its row as the check has seen it.
+// heldCount holds what an account counts as held against what is held for it.
+func (c *check) heldCount(key, v []byte) error {
+	n, _ := keyUint64(key)
+	id := mail.AccountID(n)
+	u, err := decodeUsage(id, v)
+	if err != nil || !c.known[id] {
+		return nil // reported with its account
+	}
+	if want := c.heldOctets[id]; u.held != want {
+		c.miscounted(fmt.Sprintf("account %d", n), "it counts %d octets that are held for it, there are %d", u.held, want)
+	}
+	return nil
+}
+
+// heldRow is a held message with its row, of which the envelope is part, as the
+// check has seen it.
 type heldRow struct {
 	held
 	value []byte
@@ -138,7 +158,8 @@ func (c *check) record(key, v []byte) error {
 	return nil
 }
 
-// held counts the references of held messages, and lists them by time.
+// held counts the references of held messages and the octets of their copies, and
+// lists them by time.
 func (o *recount) held() error {
 	t := o.t
 	return each(t.s.db, []byte{tableHeld}, func(key, v []byte) (bool, error) {
@@ -148,6 +169,7 @@ func (o *recount) held() error {
 			return true, nil // Check takes it away
 		}
 		o.refs[h.blob]++
+		h.sum(o.heldOctets)
 		_ = t.batch.Set(t.key.due(h.due, id), nil, nil) // a batch that is not indexed takes everything
 		return true, nil
 	})

@@ -198,7 +198,7 @@ func (c *content) end(keep bool) {
 		return
 	}
 	if err := c.file.file.Close(); err != nil {
-		c.s.health.log.Warn("store: close of a large message", "err", err.Error())
+		c.s.health.log.Warn("store: close of a large message", "error", err.Error())
 	}
 	buf := c.file.buf
 	c.s.transfers.Put(&buf)

@@ -155,7 +155,7 @@ func (s *Store) account(id mail.AccountID) (store.Account, error) {
 	if err != nil {
 		return store.Account{}, err
 	}
-	a.Messages, a.Octets = u.messages, u.octets
+	a.Messages, a.Octets, a.HeldOctets = u.messages, u.octets, u.held
 	return a, nil
 }
 

@@ -80,7 +80,7 @@ func (l *largeFiles) settle(num uint64) error { return syncDir(l.fs, l.folder(nu
 // remove removes a file that nothing refers to.
 func (l *largeFiles) remove(num uint64) {
 	if err := l.fs.Remove(l.path(num)); err != nil {
-		l.health.log.Warn("store: a file that nothing refers to can't be removed", "file", l.path(num), "err", err.Error())
+		l.health.log.Warn("store: a file that nothing refers to can't be removed", "file", l.path(num), "error", err.Error())
 	}
 }
 

@@ -54,7 +54,7 @@ func (h *health) fail(op string, err error) {
 	}
 	close(h.ended)
 	h.log.Error("store: read-only from now on: the disk failed; reading goes on, no mail is taken",
-		"operation", op, "err", err.Error(), "store", h.dir,
+		"operation", op, "error", err.Error(), "store", h.dir,
 		"do", "find out what is wrong with the disk (kernel log, SMART), free or replace it, then restart postrider and run: postrider store check")
 }
 

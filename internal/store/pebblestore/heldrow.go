@@ -76,10 +76,20 @@ func decodeHeld(id mail.ID, v []byte) (held, error) {
 	return h, r.err
 }
 
+// size returns a copy's octets, its prefix included.
+func (h *held) size(c *heldCopy) int64 { return int64(c.prefixLen) + h.body }
+
+// sum adds the octets of the copies to those of their accounts.
+func (h *held) sum(octets map[mail.AccountID]int64) {
+	for i := range h.copies {
+		octets[h.copies[i].box.account] += h.size(&h.copies[i])
+	}
+}
+
 // message returns the record that a copy has in its mailbox, but for its ModSeq.
 func (h *held) message(c *heldCopy, received int64) message {
 	return message{
-		flags: c.flags, size: int64(c.prefixLen) + h.body, received: received, id: h.id, blob: h.blob,
+		flags: c.flags, size: h.size(c), received: received, id: h.id, blob: h.blob,
 		prefixOff: c.prefixOff, prefixLen: c.prefixLen,
 	}
 }

@@ -27,7 +27,7 @@ func (op *acceptOp) isHeld(t *tx) (bool, error) {
 }
 
 // hold adds the message without its copies; nothing can fail any more but memory.
-func (op *acceptOp) hold(t *tx) {
+func (op *acceptOp) hold(t *tx) error {
 	op.record.blob = t.newBlob()
 	h := held{
 		id: op.a.ID, due: op.a.Hold.Unix(), received: op.a.Received.Unix(),
@@ -44,12 +44,23 @@ func (op *acceptOp) hold(t *tx) {
 			continue // a second delivery to the same mailbox
 		}
 		box.seen = t.seq
+		u, err := t.usage(d.Account)
+		if err != nil {
+			return err
+		}
 		h.copies = append(h.copies, c)
+		t.countHeld(u, h.size(&c))
 	}
 	t.addRecord(&op.record, *op.meta, op.content.body(), 1)
 	op.large = op.record.file != 0
 	t.putHeld(&h)
-	_ = op.remember(t) // a batch that is not indexed takes everything
+	return op.remember(t)
+}
+
+// countHeld adds to the octets that are held for an account.
+func (t *tx) countHeld(u *usage, octets int64) {
+	u.held += octets
+	t.changeUsage(u)
 }
 
 // putHeld keeps a held message's record.
@@ -59,7 +70,7 @@ func (t *tx) putHeld(h *held) {
 	_ = t.batch.Set(t.key.due(h.due, h.id), nil, nil)
 }
 
-// dropHeld takes a held message's record away.
+// dropHeld takes a held message's record away. Its accounts' counts stay.
 func (t *tx) dropHeld(h *held) {
 	t.accepted[h.id] = struct{}{}
 	_ = t.batch.Delete(t.key.held(h.id), nil) // a batch that is not indexed takes everything
@@ -110,9 +121,13 @@ func (op *heldOp) prepare(t *tx) error {
 	if err != nil {
 		return err
 	}
+	counts, err := t.usagesOf(&h)
+	if err != nil {
+		return err
+	}
 	content, err := t.blob(h.blob)
 	if op.drop && isMissing(err) {
-		t.dropHeld(&h) // there is nothing to be freed
+		t.endHeld(&h, counts) // there is nothing to be freed
 		return nil
 	}
 	if fault.Is(err, fault.NotFound) {
@@ -127,7 +142,7 @@ func (op *heldOp) prepare(t *tx) error {
 			return err
 		}
 	}
-	t.dropHeld(&h)
+	t.endHeld(&h, counts)
 	op.place(t, &h, places)
 	if len(op.result.Placed) == 0 {
 		t.release(content)
@@ -136,6 +151,31 @@ func (op *heldOp) prepare(t *tx) error {
 	t.blobs[content.id] = content
 	content.refs += uint64(len(op.result.Placed)) - 1 // the held message's own goes
 	return nil
+}
+
+// usagesOf returns the usage of each copy's account, nil for one that has gone or
+// can't be read.
+func (t *tx) usagesOf(h *held) ([]*usage, error) {
+	all := make([]*usage, len(h.copies))
+	for i := range h.copies {
+		u, err := t.usage(h.copies[i].box.account)
+		if err != nil && !isMissing(err) {
+			return nil, err
+		}
+		all[i] = u
+	}
+	return all, nil
+}
+
+// endHeld takes a held message's record away, and its copies out of what is
+// counted; usagesOf returned where.
+func (t *tx) endHeld(h *held, counts []*usage) {
+	for i, u := range counts {
+		if u != nil {
+			t.countHeld(u, -h.size(&h.copies[i]))
+		}
+	}
+	t.dropHeld(h)
 }
 
 // place is where a copy goes.
@@ -233,7 +273,8 @@ func (h *held) without(gone map[mail.AccountID]bool) bool {
 	return changed
 }
 
-// replaceHeld puts what heldOf returned in place; without copies it goes.
+// replaceHeld puts what heldOf returned in place; without copies it goes. What is
+// counted for the accounts of those copies goes with the accounts.
 func (t *tx) replaceHeld(c *heldChange) {
 	if len(c.copies) > 0 {
 		t.putHeld(&c.held)

@@ -62,7 +62,7 @@ func (f *indexFS) letGo() {
 	f.mu.Unlock()
 	for _, name := range held {
 		if err := f.Remove(name); err != nil {
-			f.health.log.Warn("store: a file that the index does not need can't be removed", "file", name, "err", err.Error())
+			f.health.log.Warn("store: a file that the index does not need can't be removed", "file", name, "error", err.Error())
 		}
 	}
 }

@@ -94,7 +94,7 @@ func (k *keeper) round() (again bool) {
 	}
 	for _, step := range steps {
 		if err := step.do(); err != nil && !k.stopping() {
-			k.s.health.log.Warn("store: "+step.name, "err", err.Error())
+			k.s.health.log.Warn("store: "+step.name, "error", err.Error())
 			again = true
 		}
 	}

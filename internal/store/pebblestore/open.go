@@ -75,11 +75,11 @@ func (s *Store) openIndex(known bool) error {
 				}
 			},
 			DataCorruption: func(i pebble.DataCorruptionInfo) {
-				s.health.log.Error("store: the index is damaged", "file", i.Path, "err", i.Details.Error(), "do", "run: postrider store check --repair")
+				s.health.log.Error("store: the index is damaged", "file", i.Path, "error", i.Details.Error(), "do", "run: postrider store check --repair")
 			},
 			BackgroundError: func(err error) {
 				if s.health.broken.Load() == nil && !s.health.indexFull.Load() {
-					s.health.log.Error("store: the index reports", "err", err.Error(), "do", "run: postrider store check")
+					s.health.log.Error("store: the index reports", "error", err.Error(), "do", "run: postrider store check")
 				}
 			},
 		},
@@ -112,7 +112,7 @@ func (s *Store) tidyIndex(dir string) {
 	for _, name := range names {
 		if strings.HasSuffix(name, ".log") || strings.HasPrefix(name, "OPTIONS-") {
 			if err := s.fs.Remove(s.fs.PathJoin(dir, name)); err != nil {
-				s.health.log.Warn("store: tidy the index", "file", name, "err", err.Error())
+				s.health.log.Warn("store: tidy the index", "file", name, "error", err.Error())
 			}
 		}
 	}

@@ -22,7 +22,7 @@ func (s *Store) sweepOrphans(first uint64) {
 		}
 	})
 	if err != nil {
-		s.health.log.Warn("store: look for files that nothing refers to", "err", err.Error())
+		s.health.log.Warn("store: look for files that nothing refers to", "error", err.Error())
 	}
 	swept := 0
 	for some := range slices.Chunk(nums, orphansAtOnce) {
@@ -59,7 +59,7 @@ func (s *Store) sweepOrphan(num uint64) {
 		err = syncDir(s.fs, s.fs.PathDir(kept))
 	}
 	if err != nil {
-		s.health.log.Warn("store: a file that nothing refers to can't be kept; it stays", "file", s.files.path(num), "err", err.Error())
+		s.health.log.Warn("store: a file that nothing refers to can't be kept; it stays", "file", s.files.path(num), "error", err.Error())
 		return
 	}
 	s.health.log.Warn("store: nothing refers to a large message: it was arriving at the crash, or the commit that named it is lost",

@@ -67,7 +67,7 @@ func (s *Store) readFault(m mailboxKey, uid mail.UID, o blob, err error) error {
 		place += " and " + s.files.path(o.file)
 	}
 	s.health.log.Error("store: a message can't be read", "message", where(m, uid), "file", place, "offset", o.offset,
-		"err", err.Error(), "do", "run: postrider store check")
+		"error", err.Error(), "do", "run: postrider store check")
 	kind := fault.Internal
 	if isDamage(err) {
 		kind = fault.Corrupt
@@ -246,7 +246,7 @@ func (r *reader) at(off int64) ([]byte, error) {
 			kind = fault.Corrupt
 		}
 		err = fault.New(kind, "read "+r.name, err)
-		r.s.health.log.Error("store: a message can't be read", "file", r.s.files.path(r.large.num), "err", err.Error(), "do", "run: postrider store check")
+		r.s.health.log.Error("store: a message can't be read", "file", r.s.files.path(r.large.num), "error", err.Error(), "do", "run: postrider store check")
 	}
 	return b, err
 }

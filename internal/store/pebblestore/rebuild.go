@@ -172,7 +172,7 @@ func (b *rebuilder) gather(old, raw string) error {
 		if damaged != nil {
 			b.bad++
 			b.unread(num)
-			b.s.health.log.Error("store: a table of the index is damaged", "table", name, "err", damaged.Error())
+			b.s.health.log.Error("store: a table of the index is damaged", "table", name, "error", damaged.Error())
 		}
 	}
 	if b.tables == 0 {

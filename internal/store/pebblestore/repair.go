@@ -83,6 +83,8 @@ type recount struct {
 	refs    map[uint64]uint64
 	known   map[mail.AccountID]bool
 	numbers numbers
+	// heldOctets are those of the copies that are held for each account.
+	heldOctets map[mail.AccountID]int64
 }
 
 func (o *recount) alone() bool { return true }
@@ -91,7 +93,7 @@ func (o *recount) alone() bool { return true }
 func (o *recount) prepare(t *tx) error {
 	*o = recount{
 		t: t, now: t.s.o.Now(), boxes: make(map[mailboxKey]*sums), of: make(map[mail.AccountID][]mailboxKey),
-		refs: make(map[uint64]uint64), known: make(map[mail.AccountID]bool),
+		refs: make(map[uint64]uint64), known: make(map[mail.AccountID]bool), heldOctets: make(map[mail.AccountID]int64),
 	}
 	var err error
 	if o.numbers, err = t.numbers(); err != nil && !isMissing(err) {
@@ -154,7 +156,7 @@ func (o *recount) account(id mail.AccountID) error {
 	if err != nil {
 		return err
 	}
-	u.messages, u.octets = 0, 0
+	u.messages, u.octets, u.held = 0, 0, o.heldOctets[id]
 	for _, m := range o.of[id] {
 		u.lastMailbox = max(u.lastMailbox, m.mailbox)
 	}

@@ -325,7 +325,7 @@ func (l *segmentLog) retire(num uint64) {
 // remove removes a segment's file.
 func (l *segmentLog) remove(num uint64) {
 	if err := l.fs.Remove(l.path(num)); err != nil {
-		l.health.log.Warn("store: a segment that is free can't be removed", "file", l.path(num), "err", err.Error())
+		l.health.log.Warn("store: a segment that is free can't be removed", "file", l.path(num), "error", err.Error())
 	}
 }
 

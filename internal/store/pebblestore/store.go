@@ -147,7 +147,7 @@ func (s *Store) open() error {
 	}
 	if _, err := s.fs.Stat(s.fs.PathJoin(s.o.Dir, rebuildFile)); err == nil {
 		if err := s.rebuild(found, true); err != nil {
-			s.health.log.Error("store: the index can't be made anew; the damaged one is used as it is", "err", err.Error())
+			s.health.log.Error("store: the index can't be made anew; the damaged one is used as it is", "error", err.Error())
 		}
 	}
 	err = s.openAll(found, have, damaged)
@@ -155,7 +155,7 @@ func (s *Store) open() error {
 		return err
 	}
 	if err := s.closeAll(); err != nil {
-		s.health.log.Debug("store: close of the damaged index", "err", err.Error())
+		s.health.log.Debug("store: close of the damaged index", "error", err.Error())
 	}
 	if err2 := s.rebuild(found, false); err2 != nil {
 		return errors.Join(err, err2)
@@ -176,7 +176,7 @@ func (s *Store) makeFolders() error {
 	}
 	// The folder's own name.
 	if err := syncDir(s.fs, s.fs.PathDir(s.o.Dir)); err != nil {
-		s.health.log.Debug("store: sync of the folder above", "err", err.Error())
+		s.health.log.Debug("store: sync of the folder above", "error", err.Error())
 	}
 	return nil
 }

@@ -170,6 +170,7 @@ type usage struct {
 	messages    int64
 	octets      int64
 	lastMailbox mail.MailboxID // greatest given
+	held        int64          // octets of the copies that are held
 
 	in uint64 // committer: number of the last batch that changed it
 }
@@ -178,7 +179,8 @@ func (u *usage) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(u.modSeq))
 	b = binary.AppendVarint(b, u.messages)
 	b = binary.AppendVarint(b, u.octets)
-	return binary.AppendUvarint(b, uint64(u.lastMailbox))
+	b = binary.AppendUvarint(b, uint64(u.lastMailbox))
+	return binary.AppendVarint(b, u.held)
 }
 
 func decodeUsage(id mail.AccountID, v []byte) (usage, error) {
@@ -189,6 +191,9 @@ func decodeUsage(id mail.AccountID, v []byte) (usage, error) {
 		messages:    r.int(),
 		octets:      r.int(),
 		lastMailbox: mail.MailboxID(r.uint()),
+	}
+	if r.err == nil && len(r.b) > 0 { // formats 1 and 2 end here; see raiseIndex
+		u.held = r.int()
 	}
 	return u, r.err
 }

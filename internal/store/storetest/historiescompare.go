@@ -89,8 +89,8 @@ func accountText(a store.Account) string {
 	for _, p := range a.AppPasswords {
 		passwords += fmt.Sprintf("%s %q %x %s %d %d,", p.Name, p.Scope, p.Hash, p.SCRAM, p.Created.Unix(), p.Used.Unix())
 	}
-	return fmt.Sprintf("%d %s %s %s %x %q [%s] %v %d %d/%d %d", a.ID, a.Address, a.Password, a.SCRAM, a.LegacySecret, a.Grants, passwords,
-		a.Disabled, a.Quota, a.Messages, a.Octets, a.Created.Unix())
+	return fmt.Sprintf("%d %s %s %s %x %q [%s] %v %d %d/%d/%d %d", a.ID, a.Address, a.Password, a.SCRAM, a.LegacySecret, a.Grants, passwords,
+		a.Disabled, a.Quota, a.Messages, a.Octets, a.HeldOctets, a.Created.Unix())
 }
 
 func (h *history) compareAccount(t *rapid.T, id mail.AccountID) {

@@ -238,7 +238,7 @@ func (m *Model) newAccount(a store.Account) (mail.AccountID, error) {
 	}
 	m.lastAccount++
 	a = cloneAccount(a)
-	a.ID, a.Messages, a.Octets, a.Version = m.lastAccount, 0, 0, 1
+	a.ID, a.Messages, a.Octets, a.HeldOctets, a.Version = m.lastAccount, 0, 0, 0, 1
 	made := &account{Account: a, boxes: map[mail.MailboxID]*mailbox{}}
 	m.accounts[a.ID] = made
 	m.entries[a.Address] = store.Entry{Address: a.Address, Account: a.ID}

@@ -35,8 +35,21 @@ func (m *Model) hold(a store.Accept, deliveries []store.Delivery, shared *conten
 		d.Prefix = slices.Clone(d.Prefix)
 		h.deliveries = append(h.deliveries, d)
 	}
+	m.countHeld(h, 1)
 	m.held[a.ID] = h
 	m.accepted[a.ID] = nil
+}
+
+// octets returns those of a copy, its prefix included.
+func (h *held) octets(d store.Delivery) int64 { return int64(len(d.Prefix)) + h.Size }
+
+// countHeld adds a message's copies, times n, to what is held for their accounts.
+func (m *Model) countHeld(h *held, n int64) {
+	for _, d := range h.deliveries {
+		if a := m.accounts[d.Account]; a != nil {
+			a.HeldOctets += n * h.octets(d)
+		}
+	}
 }
 
 // Held implements store.Holds.
@@ -80,6 +93,7 @@ func (m *Model) Release(ctx context.Context, id mail.ID, now time.Time) (store.A
 			done.Placed = append(done.Placed, m.place(d, id, now, h.content))
 		}
 	}
+	m.countHeld(h, -1)
 	delete(m.held, id)
 	return done, m.answer(OpRelease)
 }
@@ -88,9 +102,11 @@ func (m *Model) Release(ctx context.Context, id mail.ID, now time.Time) (store.A
 func (m *Model) DropHeld(ctx context.Context, id mail.ID) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, err := m.beginHeld(ctx, OpDropHeld, id); err != nil {
+	h, err := m.beginHeld(ctx, OpDropHeld, id)
+	if err != nil {
 		return err
 	}
+	m.countHeld(h, -1)
 	delete(m.held, id)
 	return m.answer(OpDropHeld)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"postrider/internal/mail"
 	"postrider/internal/store"
 )
 
@@ -25,6 +26,12 @@ func (m *Model) Check(ctx context.Context, _ bool, report func(store.Finding)) (
 		return store.CheckResult{}, err
 	}
 	r := store.CheckResult{Held: int64(len(m.held))}
+	held := make(map[mail.AccountID]int64)
+	for _, h := range m.held {
+		for _, d := range h.deliveries {
+			held[d.Account] += h.octets(d)
+		}
+	}
 	for _, a := range m.accounts {
 		r.Accounts++
 		var messages, octets int64
@@ -45,6 +52,13 @@ func (m *Model) Check(ctx context.Context, _ bool, report func(store.Finding)) (
 			report(store.Finding{
 				Where:   fmt.Sprintf("account %d", a.ID),
 				Problem: fmt.Sprintf("kept %d messages of %d octets, there are %d of %d", a.Messages, a.Octets, messages, octets),
+			})
+		}
+		if held[a.ID] != a.HeldOctets {
+			r.Findings++
+			report(store.Finding{
+				Where:   fmt.Sprintf("account %d", a.ID),
+				Problem: fmt.Sprintf("kept %d octets held for it, there are %d", a.HeldOctets, held[a.ID]),
 			})
 		}
 		r.Messages += messages
