@@ -18,26 +18,21 @@ import (
 )
 
 // patience is how long a peer waits for an answer before the test fails.
-const patience = 6 * time.Second
+const patience = 20 * time.Second
 
 // peer is a client of the test's own, that can do what no decent one does.
 type peer struct {
 	t *testing.T
 	*net.TCPConn
-	r *bufio.Reader
+	r   *bufio.Reader
+	out io.Writer // in TLS, when it has begun
 }
 
 // dialPeer connects and reads the greeting.
 func dialPeer(t *testing.T, s *server, protocol string) *peer {
 	t.Helper()
-	conn, err := net.Dial("tcp", s.address(protocol))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(patience))
-	p := &peer{t: t, TCPConn: conn.(*net.TCPConn), r: bufio.NewReader(conn)}
-	p.expect(map[string]string{"smtp": "220 ", "pop3": "+OK "}[protocol])
+	p := connect(t, s, protocol)
+	p.expect(greeting(protocol))
 	return p
 }
 
@@ -66,7 +61,7 @@ func (p *peer) say(line, want string) string {
 
 func (p *peer) put(s string) {
 	p.t.Helper()
-	if _, err := io.WriteString(p, s); err != nil {
+	if _, err := io.WriteString(p.out, s); err != nil {
 		p.t.Fatal(err)
 	}
 }
