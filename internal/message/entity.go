@@ -41,6 +41,7 @@ type header struct {
 	kind, coding mimeField
 	field        *mimeField // the one that a folded line continues
 	begun        bool       // there has been a field
+	line         addressLine
 }
 
 // mimeField is a field of a header that says something about the body.

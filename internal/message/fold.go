@@ -34,6 +34,64 @@ func fold(line []byte) (folded []byte, ok bool) {
 	return append(append(folded, text...), end...), true
 }
 
+// commaGap is how many octets are between two places made for folding.
+const commaGap = 32
+
+// addressFields have lists of addresses (RFC 5322 §3.6, RFC 8098 §2.1, and two that
+// are common), where white space may follow a comma.
+var addressFields = []string{
+	"From", "Sender", "Reply-To", "To", "Cc", "Bcc",
+	"Resent-From", "Resent-Sender", "Resent-Reply-To", "Resent-To", "Resent-Cc", "Resent-Bcc",
+	"Disposition-Notification-To", "Mail-Followup-To", "Mail-Reply-To",
+}
+
+// addressLine is about a line of a header before it is folded.
+type addressLine struct {
+	// is says that it is of an address field.
+	is bool
+	// from is where it begins: within a quoted string or comment, or not.
+	from lexer
+}
+
+// fold folds a line as function fold does. If there is not enough white space in
+// addresses, commas get some behind them, outside of quotes and comments.
+func (a addressLine) fold(line []byte) (folded []byte, ok bool) {
+	folded, ok = fold(line)
+	if ok || !a.is {
+		return folded, ok
+	}
+	return fold(a.spaced(line))
+}
+
+// follow goes over a line, without its line end.
+func (a *addressLine) follow(line []byte) {
+	if !a.is {
+		return
+	}
+	for _, c := range line {
+		a.from.next(c)
+	}
+}
+
+// spaced returns a line with a space behind commas, but not behind each of many
+// that are close together.
+func (a addressLine) spaced(line []byte) []byte {
+	text := bytes.TrimSuffix(line, []byte("\r\n"))
+	spaced := make([]byte, 0, len(line)+len(line)/commaGap+1)
+	at, last := a.from, 0
+	for i, c := range text {
+		spaced = append(spaced, c)
+		at.next(c)
+		switch {
+		case isBlank(c):
+			last = i
+		case c == ',' && at == lexer{} && i-last >= commaGap && i+1 < len(text) && !isBlank(text[i+1]):
+			spaced, last = append(spaced, ' '), i
+		}
+	}
+	return append(spaced, line[len(text):]...)
+}
+
 // foldPlace returns where to break a line, at an offset or behind it: before
 // white space that stands between what is none, not after a backslash, which
 // would quote it. Zero: nowhere.

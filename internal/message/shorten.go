@@ -37,8 +37,9 @@ func (e *LineError) Error() string { return e.Why }
 // an over-long line is encoded (RFC 2045 §6), text as quoted-printable and
 // anything else as base64, as is text that would be longer otherwise; long lines
 // of base64 are broken; long header lines are folded at white space (RFC 5322
-// §2.2.3). Decoded and unfolded, the message is what it was. It gets longer
-// by less than half, and a few fields.
+// §2.2.3), lists of addresses that have none at commas. Decoded and unfolded, the
+// message is what it was, but for spaces behind such commas. It gets longer by
+// less than half, and a few fields.
 //
 // A *LineError says that it is not possible: nothing has been written then.
 // Size is the message's, in octets. It is read twice, in pieces; the memory this
@@ -58,6 +59,8 @@ type edit struct {
 	do       change
 	// text is what comes in their place, in insertText.
 	text string
+	// line is what is folded, in foldLine.
+	line addressLine
 }
 
 // change is what becomes of octets.
@@ -109,7 +112,7 @@ func (e *edit) apply(dst io.Writer, src io.ReaderAt, buf []byte) error {
 		if _, err := io.ReadFull(io.NewSectionReader(src, e.from, e.to-e.from), line); err != nil {
 			return err
 		}
-		folded, _ := fold(line)
+		folded, _ := e.line.fold(line)
 		_, err := dst.Write(folded)
 		return err
 	case insertText:

@@ -143,6 +143,14 @@ func TestPartsWithLongLinesAreEncodedAndNothingElse(t *testing.T) {
 			"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; (a) boundary=--=_x;\r\n\r\n----=_x\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + quoted + "\r\n----=_x--\r\n",
 		},
 		{
+			"addresses without a space between them", "A: b\r\nTo:" + strings.Repeat(long[:30]+"@x.test,", 40) + "z@x.test\r\nC: d\r\n\r\n",
+			"A: b\r\nTo:" + long[:30] + "@x.test,\r\n" + strings.Repeat(strings.Repeat(" "+long[:30]+"@x.test,", 2)+"\r\n", 19) + " " + long[:30] + "@x.test, z@x.test\r\nC: d\r\n\r\n",
+		},
+		{
+			"addresses with commas in names", "Cc: \"" + long[:40] + ",b\r\n \\\"" + long[:40] + ",b\",(" + long[:40] + ",b)[" + long[:40] + ",b],x," + strings.Repeat("a", 900) + "\r\n\r\n",
+			"Cc: \"" + long[:40] + ",b\r\n \\\"" + long[:40] + ",b\",\r\n (" + long[:40] + ",b)[" + long[:40] + ",b],\r\n x," + strings.Repeat("a", 900) + "\r\n\r\n",
+		},
+		{
 			"a line that would look like the boundary", multi + "\r\n" + long[:75] + "--b=b \r\n" + long + "\r\n--b=b--\r\n",
 			strings.Replace(multi, "\r\n\r\n", "\r\nMIME-Version: 1.0\r\n\r\n", 1) + "Content-Transfer-Encoding: quoted-printable\r\n\r\n" + long[:75] + "=\r\n=2D-b=3Db=20\r\n" + quoted + "\r\n--b=b--\r\n",
 		},
@@ -191,6 +199,8 @@ func TestWhatCannotBeShortenedIsSaid(t *testing.T) {
 	}{
 		{"header line without a space", "A: " + long + "\r\n\r\n", errLongHeader.Why, true},
 		{"header line with a space at its end only", "A:" + long + " \r\n\r\n", errLongHeader.Why, true},
+		{"header line with commas, of no addresses", "X-To: " + strings.Repeat("a@b.test,", 200) + "\r\n\r\n", errLongHeader.Why, true},
+		{"address line without commas outside of a name", "To: a,\r\n b,\"" + strings.Repeat("a@b.test,", 200) + "\"\r\n\r\n", errLongHeader.Why, true},
 		{"header line with spaces only", "A: b" + strings.Repeat(" ", lineOf) + "c\r\n\r\n", errLongHeader.Why, true},
 		{"header line longer than is folded", "A: " + strings.Repeat("x ", MaxFoldedLine/2) + "\r\n\r\n", errLongHeader.Why, true},
 		{"signed", multi("signed", "\r\n"+long), whySealed, false},
@@ -321,7 +331,11 @@ func flat(header map[string][]string) string {
 	var lines []string
 	for name, values := range header {
 		if name != "Content-Transfer-Encoding" && name != "Mime-Version" {
-			lines = append(lines, fmt.Sprintf("%s: %q", name, strings.Fields(strings.Join(values, "|"))))
+			value := strings.Join(strings.Fields(strings.Join(values, "|")), " ")
+			if slices.ContainsFunc(addressFields, Field{Name: []byte(name)}.Is) {
+				value = strings.ReplaceAll(value, ", ", ",")
+			}
+			lines = append(lines, fmt.Sprintf("%s: %q", name, value))
 		}
 	}
 	slices.Sort(lines)
@@ -397,6 +411,7 @@ func FuzzShortenLines(f *testing.F) {
 	} {
 		f.Add(s, "")
 	}
+	f.Add("To: ~\r\nCc: \"a\r\n ,~\",(,~),~\r\n\r\n", "someone@example.test,")
 	f.Add("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n~\r\n--b--\r\n", "=-")
 	f.Fuzz(func(t *testing.T, content, filling string) {
 		// A ~ is a long run, which the fuzzer would not come to; lines end with CRLF.

@@ -9,7 +9,7 @@ import (
 
 // Why lines can't be shortened.
 var (
-	errLongHeader   = &LineError{Header: true, Why: "a header line is too long and has no white space to fold it at"}
+	errLongHeader   = &LineError{Header: true, Why: "a header line is too long and has no place to fold it at"}
 	errTooManyFolds = &LineError{Header: true, Why: "too many header lines are too long"}
 	errOutside      = &LineError{Why: "a line outside of its parts is too long"}
 	errTooManyParts = &LineError{Why: "a line is too long, and it has too many parts to be encoded anew"}
@@ -132,16 +132,18 @@ func (w *walker) headerLine(l *textLine) error {
 		w.part.place, w.part.opaque = inBody, whyMalformed
 		return w.bodyLine(l)
 	}
-	if !l.long() {
-		return nil
+	if l.long() {
+		return w.foldLine(l)
 	}
-	return w.foldLine(l)
+	h.line.follow(l.head)
+	return nil
 }
 
 // beginField notes a field that says something about the body.
 func (w *walker) beginField(l *textLine, name []byte) {
 	h := &w.part.header
 	h.field, h.begun = nil, true
+	h.line = addressLine{is: slices.ContainsFunc(addressFields, Field{Name: name}.Is)}
 	switch {
 	case bytes.EqualFold(name, []byte("Content-Type")):
 		h.field = &h.kind
@@ -167,10 +169,12 @@ func (w *walker) foldLine(l *textLine) error {
 	if err != nil {
 		return err
 	}
-	if _, ok := fold(line); !ok {
+	h := &w.part.header
+	if _, ok := h.line.fold(line); !ok {
 		return errLongHeader
 	}
-	w.edits = append(w.edits, edit{from: l.from, to: l.to, do: foldLine})
+	w.edits = append(w.edits, edit{from: l.from, to: l.to, do: foldLine, line: h.line})
+	h.line.follow(bytes.TrimSuffix(line, []byte("\r\n")))
 	return nil
 }
 
