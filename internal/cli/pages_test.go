@@ -29,12 +29,18 @@ RCPT *recipients*, the first BDAT *chunks*, or *failed* when a chunk is refused.
 
 `)
 	for _, c := range smtp.Commands() {
-		fmt.Fprintf(&b, "### %s\n\n`%s` · %s · in state: %s%s\n\n", c.Verb, c.Syntax, c.RFC, c.Where, smtpWhere(c))
+		fmt.Fprintf(&b, "### %s\n\n`%s` · %s · in state: %s%s\n\n", c.Verb, smtpSyntax(c), c.RFC, c.Where, smtpWhere(c))
 		if c.Never() {
 			fmt.Fprintf(&b, "Known, and answered 502: %s\n\n", sentence(c.Instead))
 			continue
 		}
 		fmt.Fprintf(&b, "%s\n\n", sentence(c.Help))
+		for _, p := range c.Params {
+			fmt.Fprintf(&b, "- `%s` · %s%s · %s\n", p.Syntax, p.RFC, smtpRoles(p.Roles), p.Help)
+		}
+		if len(c.Params) > 0 {
+			b.WriteString("\n")
+		}
 		if c.Instead != "" {
 			fmt.Fprintf(&b, "Where it is not offered, 502: %s\n\n", sentence(c.Instead))
 		}
@@ -54,16 +60,32 @@ RCPT *recipients*, the first BDAT *chunks*, or *failed* when a chunk is refused.
 	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
+// smtpSyntax is how a command is written.
+func smtpSyntax(c smtp.Command) string {
+	if len(c.Params) == 0 {
+		return c.Syntax
+	}
+	return c.Syntax + " [parameters]"
+}
+
 // smtpWhere says what else it takes to give a command.
 func smtpWhere(c smtp.Command) string {
 	s := ""
-	if !c.Never() && c.Roles != smtp.RoleAny {
-		s += " · listeners with the role " + c.Roles.String()
+	if !c.Never() {
+		s = smtpRoles(c.Roles)
 	}
 	if c.Flags&smtp.Login != 0 {
 		s += " · for submission after a login"
 	}
 	return s
+}
+
+// smtpRoles says which listeners have something, unless all do.
+func smtpRoles(r smtp.Role) string {
+	if r == smtp.RoleAny {
+		return ""
+	}
+	return " · listeners with the role " + r.String()
 }
 
 // sentence makes a sentence of a table's text.

@@ -12,8 +12,10 @@ import (
 type Command struct {
 	// Verb is the command's name in upper case.
 	Verb string
-	// Syntax is the whole command with its arguments.
+	// Syntax is the whole command with its arguments, but for Params.
 	Syntax string
+	// Params are the parameters that may stand behind its path.
+	Params []Param
 	// Help says what it does, in lines separated by LF.
 	Help string
 	// Example is a line to type.

@@ -1,5 +1,7 @@
 package smtp
 
+import "postrider/internal/mail"
+
 // commands is the table, in the order of HELP.
 var commands = []Command{
 	{
@@ -13,16 +15,16 @@ var commands = []Command{
 		Where: StateAny, Args: ArgRequired, Flags: Junk | LastInGroup, Roles: RoleAny, run: (*server).helo,
 	},
 	{
-		Verb: "MAIL", Syntax: "MAIL FROM:<address> [SIZE=n] [BODY=8BITMIME] [SMTPUTF8] [RET=FULL|HDRS] [ENVID=id]",
-		Example: "MAIL FROM:<you@example.org>", RFC: "RFC 5321 §4.1.1.2",
+		Verb: "MAIL", Syntax: "MAIL FROM:<address>", Example: "MAIL FROM:<you@example.org>", RFC: "RFC 5321 §4.1.1.2",
 		Help:  "Begin a message; the address is where trouble with it is reported.\n<> means nowhere.",
 		Where: StateReady, Args: ArgFrom, Flags: UTF8 | NoHello | Login | Trusted, Roles: RoleAny, run: (*server).mail,
+		Params: describe(mailParams),
 	},
 	{
-		Verb: "RCPT", Syntax: "RCPT TO:<address> [NOTIFY=NEVER|SUCCESS,FAILURE,DELAY] [ORCPT=type;address]",
-		Example: "RCPT TO:<alice@example.test>", RFC: "RFC 5321 §4.1.1.3",
+		Verb: "RCPT", Syntax: "RCPT TO:<address>", Example: "RCPT TO:<alice@example.test>", RFC: "RFC 5321 §4.1.1.3",
 		Help:  "Name a recipient of the message; once for each.",
 		Where: inTransaction, Args: ArgTo, Flags: UTF8 | Login, Roles: RoleAny, run: (*server).rcpt,
+		Params: describe(rcptParams),
 	},
 	{
 		Verb: "DATA", Syntax: "DATA", Example: "DATA", RFC: "RFC 5321 §4.1.1.4",
@@ -100,4 +102,52 @@ var commands = []Command{
 		Help:  "Change roles, so that the server sends.",
 		Where: StateAny, Args: ArgOptional, Instead: "Roles are not changed here; to get mail, collect it by POP3",
 	},
+}
+
+// mailParams are MAIL's parameters.
+var mailParams = []param[transaction]{
+	{set: setSize, Param: Param{
+		Keyword: "SIZE", Syntax: "SIZE=octets", RFC: "RFC 1870 §6", Roles: RoleAny,
+		Help: "How large the message is.",
+	}},
+	{set: setBody, Param: Param{
+		Keyword: "BODY", Syntax: "BODY=7BIT|8BITMIME", RFC: "RFC 6152 §2", Roles: RoleAny,
+		Help: "Whether its text has octets beyond ASCII.",
+	}},
+	{set: setSMTPUTF8, Param: Param{
+		Keyword: "SMTPUTF8", Syntax: "SMTPUTF8", RFC: "RFC 6531 §3.4", Roles: RoleAny,
+		Help: "Its addresses or header may have UTF-8.",
+	}},
+	{set: setRet, Param: Param{
+		Keyword: "RET", Syntax: "RET=FULL|HDRS", RFC: "RFC 3461 §4.3", Roles: RoleAny,
+		Help: "What a report of failure brings back: all of it, or the header.",
+	}},
+	{set: setEnvID, Param: Param{
+		Keyword: "ENVID", Syntax: "ENVID=id", RFC: "RFC 3461 §4.4", Roles: RoleAny,
+		Help: "Your name for it, which reports repeat.",
+	}},
+	{set: setAuth, Param: Param{
+		Keyword: "AUTH", Syntax: "AUTH=address|<>", RFC: "RFC 4954 §5", Roles: RoleSubmission, needs: (*server).hasLogin,
+		Help: "Who submitted it first; checked, and not believed.",
+	}},
+	{set: setHoldFor, Param: Param{
+		Keyword: "HOLDFOR", Syntax: "HOLDFOR=seconds", RFC: "RFC 4865 §4", Roles: RoleSubmission, needs: (*server).offersHold,
+		Help: "Deliver it so much later.",
+	}},
+	{set: setHoldUntil, Param: Param{
+		Keyword: "HOLDUNTIL", Syntax: "HOLDUNTIL=time", RFC: "RFC 4865 §4", Roles: RoleSubmission, needs: (*server).offersHold,
+		Help: "Deliver it then: 2030-01-31T12:00:00Z, for instance.",
+	}},
+}
+
+// rcptParams are RCPT's parameters.
+var rcptParams = []param[mail.Recipient]{
+	{set: setNotify, Param: Param{
+		Keyword: "NOTIFY", Syntax: "NOTIFY=NEVER|SUCCESS,FAILURE,DELAY", RFC: "RFC 3461 §4.1", Roles: RoleAny,
+		Help: "What to report of this recipient.",
+	}},
+	{set: setORcpt, Param: Param{
+		Keyword: "ORCPT", Syntax: "ORCPT=type;address", RFC: "RFC 3461 §4.2", Roles: RoleAny,
+		Help: "The address that the message was sent to at first.",
+	}},
 }

@@ -113,14 +113,14 @@ func FuzzParams(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string, eai bool) {
 		tx := &transaction{of: d.session.(*server)}
 		e := &tx.Envelope
-		if parseParams(s, mailParams, tx, eai) == nil && (e.Size < 0 || !isPrintable(e.EnvID) || len(e.EnvID) > maxEnvID) {
+		if parseParams(tx.of, s, mailParams, tx, eai) == nil && (e.Size < 0 || !isPrintable(e.EnvID) || len(e.EnvID) > maxEnvID) {
 			t.Errorf("%q: got %+v", s, e)
 		}
 		if until := testTime.Add(time.Hour); e.Hold.After(until) || !e.Hold.IsZero() && e.Hold.Before(testTime) {
 			t.Errorf("%q: held until %s, want none before %s and none after %s", s, e.Hold, testTime, until)
 		}
 		var r mail.Recipient
-		if parseParams(s, rcptParams, &r, eai) != nil {
+		if parseParams(tx.of, s, rcptParams, &r, eai) != nil {
 			return
 		}
 		if hasControl(r.ORcpt) || !eai && !isPrintable(r.ORcpt) || len(r.ORcpt) > maxORcpt || r.Notify > 2*mail.NotifyDelay-1 {

@@ -14,9 +14,6 @@ const (
 
 // setHoldFor takes the seconds for which a message is to be held.
 func setHoldFor(tx *transaction, value string, _ bool) *fixed {
-	if !tx.of.offersHold() {
-		return replyUnknownParam
-	}
 	seconds, ok := parseOctets(value)
 	if !ok || len(value) > maxHoldDigits || value[0] == '0' {
 		return replyBadParam
@@ -27,9 +24,6 @@ func setHoldFor(tx *transaction, value string, _ bool) *fixed {
 // setHoldUntil takes the time until which a message is to be held, as RFC 3339
 // writes it.
 func setHoldUntil(tx *transaction, value string, _ bool) *fixed {
-	if !tx.of.offersHold() {
-		return replyUnknownParam
-	}
 	until, err := time.Parse(time.RFC3339, strings.ToUpper(value))
 	if err != nil || strings.Contains(value, ",") { // Go reads a comma before a fraction
 		return replyBadParam

@@ -125,5 +125,23 @@ func (s *server) explain(c *Command, text *strings.Builder) {
 		fmt.Fprintf(text, "%s is not offered: %s\n%s", c.Verb, c.Instead, rfc)
 		return
 	}
-	fmt.Fprintf(text, "%s\n%s\nExample: %s\n%s", c.Syntax, c.Help, c.Example, rfc)
+	fmt.Fprintf(text, "%s\n%s\n", s.usage(c), c.Help)
+	for i := range c.Params {
+		if p := &c.Params[i]; s.takes(p) {
+			fmt.Fprintf(text, "  %s: %s\n", p.Syntax, p.Help)
+		}
+	}
+	fmt.Fprintf(text, "Example: %s\n%s", c.Example, rfc)
+}
+
+// usage returns how a command is written here, with the parameters that the
+// session takes.
+func (s *server) usage(c *Command) string {
+	usage := c.Syntax
+	for i := range c.Params {
+		if p := &c.Params[i]; s.takes(p) {
+			usage += " [" + p.Syntax + "]"
+		}
+	}
+	return usage
 }

@@ -2,8 +2,10 @@ package smtp
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"postrider/internal/sasl"
 	"postrider/internal/session"
@@ -187,4 +189,43 @@ func newInState(commands string) *driver {
 	d := newDriver(&fakeBackend{}, nil, false)
 	d.say(commands)
 	return d
+}
+
+func TestHelpNamesTheParametersThatAreTaken(t *testing.T) {
+	hello := crlf("EHLO c.example")
+	for _, c := range []struct {
+		name   string
+		d      *driver
+		before string
+		takes  string // of those that not every listener takes
+	}{
+		{"mx", newDriver(&fakeBackend{}, &Options{MaxHold: time.Hour}, false), hello, ""},
+		{"submission", submit(&fakeLogins{}, &Options{MaxHold: time.Hour}), hello + authPlain, "AUTH HOLDFOR HOLDUNTIL"},
+		{"submission that holds nothing", submit(&fakeLogins{}, nil), hello + authPlain, "AUTH"},
+	} {
+		c.d.say(c.before)
+		for _, command := range Commands() {
+			help, wrong := c.d.say(crlf("HELP "+command.Verb)), ""
+			if command.Args == ArgFrom {
+				wrong = c.d.say(crlf(command.Verb))
+			}
+			for _, p := range command.Params {
+				want := p.Roles == RoleAny || slices.Contains(strings.Fields(c.takes), p.Keyword)
+				if strings.Contains(help, "["+p.Syntax+"]") != want || strings.Contains(help, p.Help) != want {
+					t.Errorf("%s: HELP %s got %q, want %s in it: %t", c.name, command.Verb, help, p.Keyword, want)
+				}
+				if wrong != "" && strings.Contains(wrong, "["+p.Syntax+"]") != want {
+					t.Errorf("%s: a bad %s got %q, want %s in it: %t", c.name, command.Verb, wrong, p.Keyword, want)
+				}
+				c.d.say(crlf("RSET"))
+				if command.Args == ArgTo {
+					c.d.say(crlf("MAIL FROM:<a@example.org>"))
+				}
+				got := c.d.say(crlf(command.Example + " " + p.Keyword + "=?"))
+				if known := !strings.HasPrefix(got, "555"); known != want {
+					t.Errorf("%s: %s got %q, want it known: %t", c.name, p.Keyword, got, want)
+				}
+			}
+		}
+	}
 }

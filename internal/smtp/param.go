@@ -14,69 +14,6 @@ const (
 	maxORcpt = 500
 )
 
-// param is a parameter of MAIL or RCPT (RFC 5321 §4.1.2, esmtp-param). Set takes
-// its value, which is empty when it has none, and returns the reply to a bad one.
-type param[T any] struct {
-	keyword string
-	set     func(into *T, value string, utf8 bool) *fixed
-}
-
-// mailParams are MAIL's parameters.
-var mailParams = []param[transaction]{
-	{"SIZE", setSize},         // RFC 1870 §6
-	{"BODY", setBody},         // RFC 6152 §2
-	{"SMTPUTF8", setSMTPUTF8}, // RFC 6531 §3.4
-	{"RET", setRet},           // RFC 3461 §4.3
-	{"ENVID", setEnvID},       // RFC 3461 §4.4
-	{"AUTH", setAuth},         // RFC 4954 §5
-	{"HOLDFOR", setHoldFor},   // RFC 4865 §4
-	{"HOLDUNTIL", setHoldUntil},
-}
-
-// rcptParams are RCPT's parameters.
-var rcptParams = []param[mail.Recipient]{
-	{"NOTIFY", setNotify}, // RFC 3461 §4.1
-	{"ORCPT", setORcpt},   // RFC 3461 §4.2
-}
-
-// parseParams reads parameters separated by spaces. A known one given twice is
-// refused (RFC 3461 §4.5). Utf8 allows UTF-8 in values that may have it.
-func parseParams[T any](text string, known []param[T], into *T, utf8 bool) *fixed {
-	seen := 0
-	for text != "" {
-		var word string
-		word, text, _ = strings.Cut(text, " ")
-		if word == "" {
-			continue
-		}
-		keyword, value, valued := strings.Cut(word, "=")
-		if valued && value == "" || strings.Contains(value, "=") {
-			return replyBadParam
-		}
-		i := indexParam(known, keyword)
-		switch {
-		case i < 0:
-			return replyUnknownParam
-		case seen&(1<<i) != 0:
-			return replyRepeated
-		}
-		seen |= 1 << i
-		if bad := known[i].set(into, value, utf8); bad != nil {
-			return bad
-		}
-	}
-	return nil
-}
-
-func indexParam[T any](known []param[T], keyword string) int {
-	for i := range known {
-		if strings.EqualFold(known[i].keyword, keyword) {
-			return i
-		}
-	}
-	return -1
-}
-
 // setSize takes a number of octets. One that has too many digits for us is
 // larger than every limit, and no syntax error.
 func setSize(tx *transaction, value string, _ bool) *fixed {
@@ -277,9 +214,6 @@ const maxSubmitter = 500
 // is trusted to know that, so that it is checked and dropped, as if it were <>
 // (RFC 4954 §5).
 func setAuth(tx *transaction, value string, _ bool) *fixed {
-	if !tx.of.hasLogin() {
-		return replyUnknownParam
-	}
 	if value == "<>" {
 		return nil
 	}

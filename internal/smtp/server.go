@@ -138,7 +138,7 @@ func (s *server) command(c *Command, flaws wire.Flaw, line, arg []byte) session.
 	case c.Flags&Extended != 0 && !s.client.Extended:
 		return s.refuse(c, arg, &replyNeedEHLO.Reply)
 	}
-	arg, bad := shaped(c, arg)
+	arg, bad := s.shaped(c, arg)
 	switch {
 	case bad != nil:
 		return s.refuse(c, arg, bad)
@@ -213,7 +213,7 @@ func scan(line []byte) (control, foreign bool) {
 
 // shaped returns a command's argument, without the keyword before a path, or
 // the reply to an argument that has not the shape that the table asks for.
-func shaped(c *Command, arg []byte) ([]byte, *Reply) {
+func (s *server) shaped(c *Command, arg []byte) ([]byte, *Reply) {
 	switch c.Args {
 	case ArgNone:
 		// RFC 5321 §4.1.1: they should be refused.
@@ -222,24 +222,24 @@ func shaped(c *Command, arg []byte) ([]byte, *Reply) {
 		}
 	case ArgRequired:
 		if len(arg) == 0 {
-			return arg, syntax(c)
+			return arg, s.syntax(c)
 		}
 	case ArgFrom, ArgTo:
 		keyword := c.Args.keyword()
 		if len(arg) < len(keyword) || !bytes.EqualFold(arg[:len(keyword)], []byte(keyword)) {
-			return arg, syntax(c)
+			return arg, s.syntax(c)
 		}
 		path, ok := bytes.CutPrefix(bytes.TrimLeft(arg[len(keyword):], " "), []byte{':'})
 		if !ok {
-			return arg, syntax(c)
+			return arg, s.syntax(c)
 		}
 		return path, nil
 	}
 	return arg, nil
 }
 
-func syntax(c *Command) *Reply {
-	return &Reply{Code: 501, Enhanced: "5.4", Text: "Syntax: " + c.Syntax}
+func (s *server) syntax(c *Command) *Reply {
+	return &Reply{Code: 501, Enhanced: "5.4", Text: "Syntax: " + s.usage(c)}
 }
 
 // outOfOrder returns the reply to a command that may not be given in this state.

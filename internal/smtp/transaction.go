@@ -76,7 +76,7 @@ func (s *server) mail(arg []byte) session.Step {
 	}
 	tx := &transaction{Transaction: Transaction{Client: &s.client}, of: s}
 	tx.Envelope.From = from
-	if bad := parseParams(params, mailParams, tx, false); bad != nil {
+	if bad := parseParams(s, params, mailParams, tx, false); bad != nil {
 		return s.wrong(&bad.Reply)
 	}
 	switch {
@@ -114,7 +114,7 @@ func (s *server) rcpt(arg []byte) session.Step {
 		// As parts of a long line they would keep all of it.
 		rcpt.Address.Local, rcpt.Address.Domain = strings.Clone(address.Local), strings.Clone(address.Domain)
 	}
-	if bad := parseParams(params, rcptParams, &rcpt, tx.Envelope.SMTPUTF8); bad != nil {
+	if bad := parseParams(s, params, rcptParams, &rcpt, tx.Envelope.SMTPUTF8); bad != nil {
 		return s.wrong(&bad.Reply)
 	}
 	if err := s.backend.Recipient(s.conn.Context, &tx.Transaction, rcpt); err != nil {
