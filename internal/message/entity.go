@@ -8,7 +8,7 @@ import (
 // Why an entity may not be encoded anew.
 const (
 	whySealed    = "a line is too long in a part that is signed or encrypted"
-	whyMessage   = "a line is too long in a message within the message"
+	whyMessage   = "a line is too long in a part of the type message that is no whole message"
 	whyEncoded   = "a line is too long in a part that is encoded already"
 	whyMalformed = "a line is too long in a part whose structure can't be told"
 	whyDeep      = "a line is too long in a part that is nested too deep"
@@ -17,6 +17,7 @@ const (
 // entity is the message or a part of it: a header and a body.
 type entity struct {
 	place place
+	whole bool // it is a message, and no part of one
 	header
 	body int64 // where the body begins
 	// opaque says why the body may not be touched; empty: it may.

@@ -11,7 +11,7 @@ import (
 // Limits of ShortenLines. What exceeds one can't be shortened.
 const (
 	MaxParts      = 1000        // parts of a message, of all levels
-	MaxPartDepth  = 20          // multiparts within each other
+	MaxPartDepth  = 20          // multiparts and messages within each other
 	MaxBoundary   = 70          // octets (RFC 2046 §5.1.1)
 	MaxFoldedLine = 64 << 10    // octets of a header line that is folded
 	maxFolds      = 1000        // header lines that are folded

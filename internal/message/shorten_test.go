@@ -151,6 +151,14 @@ func TestPartsWithLongLinesAreEncodedAndNothingElse(t *testing.T) {
 			"Cc: \"" + long[:40] + ",b\r\n \\\"" + long[:40] + ",b\",\r\n (" + long[:40] + ",b)[" + long[:40] + ",b],\r\n x," + strings.Repeat("a", 900) + "\r\n\r\n",
 		},
 		{
+			"messages within the message",
+			"MIME-Version: 1.0\r\n" + multi + "Content-Type: message/rfc822; x=y\r\n\r\nA: b\r\n\r\n" + long + "\r\n--b=b\r\nContent-Type: message/rfc822\r\n\r\n" +
+				"MIME-Version: 1.0\r\nContent-Type: multipart/digest; boundary=c\r\n\r\n--c\r\n\r\nC: d\r\nContent-Type: image/x\r\n\r\n" + long + "\r\n--c--\r\n\r\n--b=b\r\n\r\n" + long + "\r\n--b=b--\r\n",
+			"MIME-Version: 1.0\r\n" + multi + "Content-Type: message/rfc822; x=y\r\n\r\nA: b\r\nContent-Transfer-Encoding: quoted-printable\r\nMIME-Version: 1.0\r\n\r\n" + quoted +
+				"\r\n--b=b\r\nContent-Type: message/rfc822\r\n\r\nMIME-Version: 1.0\r\nContent-Type: multipart/digest; boundary=c\r\n\r\n--c\r\n\r\nC: d\r\nContent-Type: image/x\r\n" +
+				"Content-Transfer-Encoding: base64\r\nMIME-Version: 1.0\r\n\r\n" + wrapped(long) + "\r\n--c--\r\n\r\n--b=b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + quoted + "\r\n--b=b--\r\n",
+		},
+		{
 			"a line that would look like the boundary", multi + "\r\n" + long[:75] + "--b=b \r\n" + long + "\r\n--b=b--\r\n",
 			strings.Replace(multi, "\r\n\r\n", "\r\nMIME-Version: 1.0\r\n\r\n", 1) + "Content-Transfer-Encoding: quoted-printable\r\n\r\n" + long[:75] + "=\r\n=2D-b=3Db=20\r\n" + quoted + "\r\n--b=b--\r\n",
 		},
@@ -206,8 +214,12 @@ func TestWhatCannotBeShortenedIsSaid(t *testing.T) {
 		{"signed", multi("signed", "\r\n"+long), whySealed, false},
 		{"encrypted", multi("encrypted", "\r\n"+long), whySealed, false},
 		{"signed in a mixed", multi("mixed", strings.ReplaceAll(multi("signed", "\r\n"+long), "b", "c")), whySealed, false},
-		{"message within", multi("mixed", "Content-Type: message/rfc822\r\n\r\nA: b\r\n\r\n"+long), whyMessage, false},
-		{"digest", multi("digest", "\r\nA: b\r\n\r\n"+long), whyMessage, false},
+		{"message within that is encoded", multi("mixed", "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n"+long), whyEncoded, false},
+		{"part of a message within", multi("mixed", "Content-Type: message/partial; id=x\r\n\r\nA: b\r\n\r\n"+long), whyMessage, false},
+		{"message within a signed part", multi("signed", "Content-Type: message/rfc822\r\n\r\nA: b\r\n\r\n"+long), whySealed, false},
+		{"signed in a message within", "Content-Type: message/rfc822\r\n\r\n" + multi("signed", "\r\n"+long), whySealed, false},
+		{"malformed header of a message within", multi("mixed", "Content-Type: message/rfc822\r\n\r\nhello there\r\n\r\n"+long), whyMalformed, false},
+		{"messages nested too deep", strings.Repeat("Content-Type: message/rfc822\r\n\r\n", MaxPartDepth+1) + "A: b\r\n\r\n" + long, whyDeep, false},
 		{"delivery status", multi("report", "Content-Type: message/delivery-status\r\n\r\nA: "+long), whyMessage, false},
 		{"quoted-printable", "Content-Transfer-Encoding: quoted-printable\r\n\r\n" + long + "\r\n", whyEncoded, false},
 		{"unknown encoding", "Content-Transfer-Encoding: x-uuencode\r\n\r\n" + long + "\r\n", whyEncoded, false},
@@ -290,19 +302,33 @@ func leaves(content string) ([]leaf, error) {
 	if err != nil {
 		return nil, err
 	}
-	return leavesOf(nil, map[string][]string(m.Header), m.Body, 0)
+	return leavesOf(nil, "", map[string][]string(m.Header), m.Body, 0)
 }
 
-func leavesOf(all []leaf, header map[string][]string, body io.Reader, depth int) ([]leaf, error) {
+// leavesOf reads an entity that is of the standard type if it does not say.
+func leavesOf(all []leaf, standard string, header map[string][]string, body io.Reader, depth int) ([]leaf, error) {
 	coding := strings.ToLower(strings.TrimSpace(strings.Join(header["Content-Transfer-Encoding"], "|")))
 	field := strings.Join(header["Content-Type"], "|")
 	kind, params, err := mime.ParseMediaType(field)
 	if strings.Contains(coding+field, "(") || err != nil && strings.Contains(kind, "multipart") {
 		return nil, errors.New("this reader knows no comments and no lax boundaries")
 	}
+	if header["Content-Type"] == nil {
+		kind, err = standard, nil
+	}
+	if kind == "message/rfc822" && slices.Contains(identities, coding) && depth < 2*MaxPartDepth {
+		m, err := mail.ReadMessage(body)
+		if err != nil {
+			return nil, err
+		}
+		return leavesOf(append(all, leaf{header: flat(header)}), "", map[string][]string(m.Header), m.Body, depth+1)
+	}
 	if err == nil && strings.HasPrefix(kind, "multipart/") && depth < 2*MaxPartDepth {
 		all = append(all, leaf{header: flat(header)})
-		r := multipart.NewReader(body, params["boundary"])
+		r, within := multipart.NewReader(body, params["boundary"]), ""
+		if kind == "multipart/digest" {
+			within = "message/rfc822"
+		}
 		for {
 			p, err := r.NextRawPart()
 			if err == io.EOF {
@@ -311,7 +337,7 @@ func leavesOf(all []leaf, header map[string][]string, body io.Reader, depth int)
 			if err != nil {
 				return nil, err
 			}
-			if all, err = leavesOf(all, map[string][]string(p.Header), p, depth+1); err != nil {
+			if all, err = leavesOf(all, within, map[string][]string(p.Header), p, depth+1); err != nil {
 				return nil, err
 			}
 		}
@@ -372,6 +398,9 @@ func drawEntity(t *rapid.T, text *rapid.Generator[string], header string, depth 
 		}
 		return s + "--" + boundary + "--"
 	}
+	if depth < 3 && rapid.IntRange(0, 3).Draw(t, "message") == 0 {
+		return header + "Content-Type: message/rfc822\r\n\r\n" + drawEntity(t, text, "Subject: within\r\n", depth+1)
+	}
 	kind := rapid.SampledFrom([]string{"", "text/html; charset=utf-8", "application/pdf", "image/png"}).Draw(t, "type")
 	if kind != "" {
 		header += "Content-Type: " + kind + "\r\n"
@@ -408,6 +437,7 @@ func FuzzShortenLines(f *testing.F) {
 		"Content-Transfer-Encoding: base64\r\n\r\n" + long, "Subject: " + strings.Repeat("x ", 600), "\r\n" + long,
 		"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n" + long,
 		"Content-Type: image/x\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + long + "\r\n\xff\x00 ",
+		"Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nA: b\r\nContent-Type: message/rfc822\r\n\r\n\r\n" + long + "\r\n--b--\r\n",
 	} {
 		f.Add(s, "")
 	}

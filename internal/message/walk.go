@@ -19,26 +19,16 @@ var (
 // to be too long. A part is known by where it begins and ends; none is kept.
 type walker struct {
 	lines *lineReader
-	stack []enclosing
+	stack []enclosing // the message first
 	part  entity
 	parts int
 	folds int
 	edits []edit
-	// versioned says that the message has a MIME-Version field; top is where its
-	// header ends, and one is put in if a part is encoded.
-	versioned bool
-	top       int64
-	encoded   bool
-}
-
-// enclosing is a multipart whose parts are being gone through.
-type enclosing struct {
-	boundary string
-	digest   bool // its parts are messages, if they don't say otherwise
 }
 
 // plan returns the changes.
 func (w *walker) plan() ([]edit, error) {
+	w.begin()
 	for {
 		l, err := w.lines.next()
 		if err == io.EOF {
@@ -52,9 +42,6 @@ func (w *walker) plan() ([]edit, error) {
 		}
 	}
 	w.endPart(w.lines.at, false)
-	if w.encoded && !w.versioned {
-		w.insert(w.top, w.top, "MIME-Version: 1.0\r\n")
-	}
 	return w.edits, nil
 }
 
@@ -85,13 +72,13 @@ func (w *walker) line(l *textLine) error {
 // boundary returns the level of the multipart whose delimiter a line is, the
 // inner ones first, or -1 (RFC 2046 §5.1.1). Last: it is the closing one.
 func (w *walker) boundary(l *textLine) (level int, last bool) {
-	if len(w.stack) == 0 || !bytes.HasPrefix(l.head, []byte("--")) {
+	if len(w.stack) == 1 || !bytes.HasPrefix(l.head, []byte("--")) {
 		return -1, false
 	}
 	text := string(bytes.TrimRight(l.head[2:], " \t"))
 	for i, m := range slices.Backward(w.stack) {
 		rest, ok := strings.CutPrefix(text, m.boundary)
-		if ok && (rest == "" || rest == "--") {
+		if ok && m.boundary != "" && (rest == "" || rest == "--") {
 			return i, rest != ""
 		}
 	}
@@ -149,8 +136,8 @@ func (w *walker) beginField(l *textLine, name []byte) {
 		h.field = &h.kind
 	case bytes.EqualFold(name, []byte("Content-Transfer-Encoding")):
 		h.field = &h.coding
-	case bytes.EqualFold(name, []byte("MIME-Version")) && w.parts == 0:
-		w.versioned = true
+	case bytes.EqualFold(name, []byte("MIME-Version")) && w.part.whole:
+		w.stack[len(w.stack)-1].versioned = true
 	}
 	if h.field == nil {
 		return
@@ -182,8 +169,8 @@ func (w *walker) foldLine(l *textLine) error {
 func (w *walker) endHeader(l *textLine) {
 	p := &w.part
 	p.place, p.body = inBody, l.to
-	if w.parts == 0 && len(w.stack) == 0 {
-		w.top = l.from
+	if p.whole {
+		w.stack[len(w.stack)-1].top = l.from
 	}
 	kind, boundary := p.mediaType(w.defaultType())
 	switch {
@@ -191,6 +178,8 @@ func (w *walker) endHeader(l *textLine) {
 		p.opaque = whyMalformed
 	case kind == "multipart/signed", kind == "multipart/encrypted":
 		p.opaque = whySealed
+	case kind == "message/rfc822", kind == "message/global":
+		w.enterMessage()
 	case strings.HasPrefix(kind, "message/"):
 		p.opaque = whyMessage
 	case strings.HasPrefix(kind, "multipart/"):
@@ -201,32 +190,6 @@ func (w *walker) endHeader(l *textLine) {
 	}
 	if p.place == inBody && p.coding.to == 0 {
 		p.coding.from, p.coding.to = l.from, l.from // where one would be put in
-	}
-}
-
-// defaultType is what a part is that does not say it (RFC 2045 §5.2, RFC 2046
-// §5.1.5).
-func (w *walker) defaultType() string {
-	if n := len(w.stack); n > 0 && w.stack[n-1].digest {
-		return "message/rfc822"
-	}
-	return "text/plain"
-}
-
-// enter begins a multipart's preamble.
-func (w *walker) enter(kind, boundary string) {
-	coding, ok := w.part.encoding()
-	same := func(m enclosing) bool { return m.boundary == boundary }
-	switch {
-	case len(w.stack) == MaxPartDepth:
-		w.part.opaque = whyDeep
-	case boundary == "" || len(boundary) > MaxBoundary || strings.HasSuffix(boundary, " "):
-		w.part.opaque = whyMalformed
-	case !ok || !slices.Contains(identities, coding), slices.ContainsFunc(w.stack, same):
-		w.part.opaque = whyMalformed
-	default:
-		w.stack = append(w.stack, enclosing{boundary: boundary, digest: kind == "multipart/digest"})
-		w.part.place = outside
 	}
 }
 
@@ -273,5 +236,5 @@ func (w *walker) endPart(at int64, delimited bool) {
 	if body.do == encodeBase64 && !delimited {
 		w.insert(end, end, "\r\n")
 	}
-	w.encoded = true
+	w.version()
 }
