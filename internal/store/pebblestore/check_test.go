@@ -43,6 +43,8 @@ func TestBadRowsAreFoundAndRepaired(t *testing.T) {
 		{"malformed domain", domainKey("example.test"), bad, true},
 		{"malformed account", key(k.account(1)), bad, true},
 		{"malformed mailbox", key(k.mailbox(box)), bad, true},
+		{"malformed counters", key(k.usage(1)), bad, false},
+		{"cut off counters", key(k.usage(1)), append((&usage{lastMailbox: 1}).append(nil)[:4], 0xff), false},
 		{"malformed message", key(k.message(mailboxKey{1, mail.Inbox}, 99)), bad, true},
 		{"malformed content", key(k.blob(7)), bad, true},
 		{"malformed held message", key(k.held(mail.ID{9})), bad, true},

@@ -122,6 +122,83 @@ func TestRaisingTheFormatMayBeCutOff(t *testing.T) {
 	}
 }
 
+// formatTwoUsage is the row of an account's counters as formats 1 and 2 wrote it.
+func formatTwoUsage(u *usage) []byte {
+	b := u.append(nil)
+	return b[:len(b)-len(binary.AppendVarint(nil, u.held))]
+}
+
+// oldUsages is a commit that puts the accounts' counters as format 2 wrote them.
+type oldUsages struct{ accounts []mail.AccountID }
+
+func (oldUsages) alone() bool { return true }
+
+func (o oldUsages) prepare(t *tx) error {
+	for _, id := range o.accounts {
+		u, err := findUsage(t.s.db, id)
+		if err != nil {
+			return err
+		}
+		t.val = formatTwoUsage(&u)
+		_ = t.set(t.key.usage(id))
+	}
+	t.c.cache = newCache()
+	return nil
+}
+
+// TestFormatTwoIsCountedAtOpening: what is held by a store of format 2 is counted
+// whether it is in the index, or in the log only, and after a crash as well.
+func TestFormatTwoIsCountedAtOpening(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	s := mustOpen(t, smallOptions(mem))
+	accounts := addAccounts(t, s, 3)
+	old := identity{2, s.id}
+	set(t, s, keyStore, old.append(nil), false)
+	hold := func(id byte, to []mail.AccountID) {
+		t.Helper()
+		holdOne(t, s, id, make([]byte, 100*int(id)), to)
+	}
+	hold(1, accounts[:2])
+	if err := s.do(oldUsages{accounts}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.flushIndex(); err != nil {
+		t.Fatal(err)
+	}
+	hold(2, accounts[1:2]) // of which the flushed index knows nothing
+	if err := s.do(oldUsages{accounts}); err != nil {
+		t.Fatal(err)
+	}
+	crashed := mem.CrashClone(vfs.CrashCloneCfg{})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	replace(t, crashed, "store/VERSION", []byte(old.text()))
+	prefix := int64(len(prefixFor(accounts[0])))
+	want := []int64{100 + prefix, 100 + 200 + 2*prefix, 0}
+	for round := range 3 {
+		s = mustOpen(t, smallOptions(crashed))
+		for i, id := range accounts {
+			if a, err := s.Account(t.Context(), id); err != nil || a.HeldOctets != want[i] {
+				t.Errorf("opening %d: %d octets are held for account %d, %v, want %d", round, a.HeldOctets, id, err, want[i])
+			}
+		}
+		if err := checkClean(s); err != nil {
+			t.Errorf("opening %d: %v", round, err)
+		}
+		if now, _, err := readIdentity(crashed, "store"); err != nil || now.format != Format {
+			t.Errorf("opening %d: VERSION says %+v, %v", round, now, err)
+		}
+		hold(byte(10+round), accounts[2:]) // counted by this format, in the log only
+		want[2] += 100*int64(10+round) + prefix
+		next := crashed.CrashClone(vfs.CrashCloneCfg{})
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		crashed = next
+	}
+}
+
 // TestAnotherStoresVersionIsRefused whatever the formats.
 func TestAnotherStoresVersionIsRefused(t *testing.T) {
 	for format := 1; format <= Format; format++ {
@@ -162,6 +239,8 @@ func FuzzRows(f *testing.F) {
 	f.Add(appendAccount(nil, &a))
 	f.Add(formatOneAccount(&a))
 	f.Add(heldOf(mail.ID{1}, 7, 1))
+	f.Add((&usage{modSeq: 300, messages: 2, octets: 5, lastMailbox: 1, held: 1 << 40}).append(nil))
+	f.Add(formatTwoUsage(&usage{lastMailbox: 1}))
 	f.Add(appendRecord(nil, &store.Record{Value: []byte("x")}))
 	f.Add([]byte{0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, v []byte) {
@@ -177,6 +256,11 @@ func FuzzRows(f *testing.F) {
 				t.Errorf("held message %+v is read again as %+v, %v", h, again, err)
 			}
 			_, _ = h.held() // any envelope
+		}
+		if u, err := decodeUsage(1, v); err == nil {
+			if again, err := decodeUsage(1, u.append(nil)); err != nil || again != u {
+				t.Errorf("usage %+v is read again as %+v, %v", u, again, err)
+			}
 		}
 		if r, err := decodeRecord("k", v); err == nil {
 			again, err := decodeRecord("k", appendRecord(nil, &r))

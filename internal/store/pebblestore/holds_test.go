@@ -243,6 +243,18 @@ func TestRepairPutsHeldMessagesRight(t *testing.T) {
 			o.refs = 7
 			set(t, s, k.blob(h.blob), o.append(nil), false)
 		}, []byte{1, 2}, "off"},
+		{"it is not counted for its account", func(t *testing.T, s *Store, accounts []mail.AccountID) {
+			spoilUsage(t, s, accounts[1], func(u *usage) { u.held-- })
+		}, []byte{1, 2}, "octets that are held for it"},
+		{"more is counted for its account than there is", func(t *testing.T, s *Store, accounts []mail.AccountID) {
+			spoilUsage(t, s, accounts[0], func(u *usage) { u.held += 1 << 40 })
+		}, []byte{1, 2}, "octets that are held for it"},
+		{"its account's counters are lost", func(t *testing.T, s *Store, accounts []mail.AccountID) {
+			set(t, s, k.usage(accounts[0]), nil, true)
+		}, []byte{1, 2}, "its counters"},
+		{"its account's record is lost", func(t *testing.T, s *Store, accounts []mail.AccountID) {
+			set(t, s, k.account(accounts[0]), nil, true)
+		}, []byte{1, 2}, "no record"},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -263,6 +275,9 @@ func TestRepairPutsHeldMessagesRight(t *testing.T) {
 			if err := checkClean(s); err != nil {
 				t.Errorf("after the repair: %v", err)
 			}
+			if err := verifyHeldOctets(s, accounts); err != nil {
+				t.Errorf("after the repair: %v", err)
+			}
 			if got := heldIn(t, s); !bytes.Equal(got, row.held) {
 				t.Errorf("%v are held, want %v", got, row.held)
 			}
@@ -274,6 +289,9 @@ func TestRepairPutsHeldMessagesRight(t *testing.T) {
 				t.Errorf("%d contents, %v, want %d", u.Messages, err, len(row.held))
 			}
 			if err := checkClean(s); err != nil {
+				t.Errorf("after the releases: %v", err)
+			}
+			if err := verifyHeldOctets(s, accounts); err != nil {
 				t.Errorf("after the releases: %v", err)
 			}
 		})
@@ -292,6 +310,18 @@ func set(t *testing.T, s *Store, key, value []byte, gone bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// spoilUsage changes an account's counters behind the committer's back.
+func spoilUsage(t *testing.T, s *Store, id mail.AccountID, spoil func(u *usage)) {
+	t.Helper()
+	u, err := findUsage(s.db, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spoil(&u)
+	var k keyBuf
+	set(t, s, k.usage(id), u.append(nil), false)
 }
 
 func spoilHeld(t *testing.T, s *Store, id byte, spoil func(h *held)) {

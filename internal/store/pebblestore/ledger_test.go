@@ -237,7 +237,7 @@ func verify(s *Store, accounts []mail.AccountID, before, after knowledge) error 
 			return err
 		}
 	}
-	held, err := verifyHeld(s, after)
+	held, err := verifyHeld(s, accounts, after)
 	if err != nil {
 		return err
 	}

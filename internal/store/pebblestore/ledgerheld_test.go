@@ -59,8 +59,9 @@ func (w *load) claimHeld(r *rand.Rand) (id mail.ID, drop, ok bool) {
 	return id, drop, true
 }
 
-// verifyHeld returns which messages are held; each must be one that was to be.
-func verifyHeld(s *Store, after knowledge) (map[mail.ID]bool, error) {
+// verifyHeld returns which messages are held; each must be one that was to be, and
+// be counted for its accounts.
+func verifyHeld(s *Store, accounts []mail.AccountID, after knowledge) (map[mail.ID]bool, error) {
 	held := make(map[mail.ID]bool)
 	for h, err := range s.Held(context.Background()) {
 		if err != nil {
@@ -77,7 +78,31 @@ func verifyHeld(s *Store, after knowledge) (map[mail.ID]bool, error) {
 		}
 		held[h.ID] = true
 	}
-	return held, nil
+	return held, verifyHeldOctets(s, accounts)
+}
+
+// verifyHeldOctets holds what accounts count as held against what is held, copies
+// as acceptUntil makes them.
+func verifyHeldOctets(s *Store, accounts []mail.AccountID) error {
+	octets := make(map[mail.AccountID]int64)
+	for h, err := range s.Held(context.Background()) {
+		if err != nil {
+			return fmt.Errorf("list held messages: %w", err)
+		}
+		for _, id := range h.Accounts {
+			octets[id] += h.Size + int64(len(prefixFor(id)))
+		}
+	}
+	for _, id := range accounts {
+		a, err := s.Account(context.Background(), id)
+		if err != nil {
+			return err
+		}
+		if a.HeldOctets != octets[id] {
+			return fmt.Errorf("account %d counts %d octets that are held for it, there are %d", id, a.HeldOctets, octets[id])
+		}
+	}
+	return nil
 }
 
 // verifyHold holds what a store shows of a message that was to be held against

@@ -208,23 +208,7 @@ func (s *Store) identify(found identity, have bool) error {
 	if !have {
 		s.health.log.Warn("store: VERSION was missing or damaged; it is written anew", "store", s.o.Dir)
 	}
-	return s.raise(found, known)
-}
-
-// raise brings VERSION, found, and the index's own copy, known, to this program's
-// format. VERSION comes first: an older program looks there.
-func (s *Store) raise(found, known identity) error {
-	now := identity{Format, known.id}
-	if found != now {
-		if err := writeIdentity(s.fs, s.o.Dir, now); err != nil {
-			return fileFault("write "+versionFile, err)
-		}
-	}
-	if known == now {
-		return nil
-	}
-	s.health.log.Info("store: its format is raised; older programs refuse it from now on", "store", s.o.Dir, "from", known.format, "to", Format)
-	return indexFault("raise the format", s.db.Set(keyStore, now.append(nil), pebble.NoSync))
+	return s.raiseVersion(found)
 }
 
 // create makes a new store; VERSION comes last.

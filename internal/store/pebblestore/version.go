@@ -16,9 +16,14 @@ import (
 )
 
 // Format is the version of what is on disk, as docs/STORE.md describes it. A store
-// of an older one is read as it is, and from then on it is of this one: an older
-// program would free the content of held messages.
-const Format = 2
+// of an older one is read as it is, and from then on it is of this one: a program
+// of format 1 would free the content of held messages, one of format 2 would not
+// count them.
+const Format = 3
+
+// countsHeld is the first format in which an account's usage has the octets that
+// are held for it.
+const countsHeld = 3
 
 // versionFile tells a person, and the program, what the folder is.
 const versionFile = "VERSION"

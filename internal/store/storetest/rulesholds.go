@@ -24,6 +24,8 @@ var holdRules = []rule{
 	{"RemovedAccountTakesItsHeldCopiesAlong", testHeldRemovedAccount},
 	{"RefusedRemovalOfAnAccountLeavesItsHeldCopies", testHeldChangeRefused},
 	{"CheckCountsHeldMessages", testHeldCheck},
+	{"AccountCountsTheOctetsHeldForIt", testHeldOctets},
+	{"HeldOctetsAreTheEngines", testHeldOctetsEngine},
 }
 
 // holdFor is an Accept that is due after a time from day on.

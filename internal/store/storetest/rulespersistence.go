@@ -220,6 +220,7 @@ func testReleaseReopened(e *env) {
 	}
 	dropped := e.hold("dropped", inbox(a))
 	e.reopen()
+	e.heldOctets("after the reopening", []mail.AccountID{a, b}, 300_107, 300_100+2*int64(len(d.Prefix)))
 	e.ok(e.st.DropHeld(e.ctx, dropped))
 	for i, n := range []int{100, 300_000} {
 		done, err := e.st.Release(e.ctx, held[i], day)
@@ -229,6 +230,7 @@ func testReleaseReopened(e *env) {
 	}
 	e.reopen()
 	e.counts(a, 2, 300_100)
+	e.heldOctets("after the releases", []mail.AccountID{a, b}, 0, 0)
 	if ids := e.heldIDs(); len(ids) != 0 {
 		e.Errorf("%v are held after their release", ids)
 	}
