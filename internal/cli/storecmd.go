@@ -64,9 +64,7 @@ func (a *app) storeCheck(cmd *cobra.Command, c *admin.Client, repair, asJSON boo
 	if asJSON {
 		err = e.Encode(result)
 	} else {
-		_, err = fmt.Fprintf(a.stdout, "Checked %s, %s, %s of %s: %s.\n",
-			count(result.Accounts, "account", "accounts"), count(result.Mailboxes, "mailbox", "mailboxes"),
-			count(result.Messages, "message", "messages"), mail.Octets(result.Octets), findings(result.Findings))
+		_, err = fmt.Fprintln(a.stdout, checkedText(&result))
 	}
 	if err != nil {
 		return err
@@ -78,6 +76,17 @@ func (a *app) storeCheck(cmd *cobra.Command, c *admin.Client, repair, asJSON boo
 		return errSilent{}
 	}
 	return nil
+}
+
+// checkedText says what a check went through, held mail only if there is any.
+func checkedText(r *store.CheckResult) string {
+	held := ""
+	if r.Held > 0 {
+		held = ", " + count(r.Held, "held message", "held messages")
+	}
+	return fmt.Sprintf("Checked %s, %s, %s of %s%s: %s.",
+		count(r.Accounts, "account", "accounts"), count(r.Mailboxes, "mailbox", "mailboxes"),
+		count(r.Messages, "message", "messages"), mail.Octets(r.Octets), held, findings(r.Findings))
 }
 
 func findings(n int64) string {

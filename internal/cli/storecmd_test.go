@@ -1,0 +1,20 @@
+package cli
+
+import (
+	"testing"
+
+	"postrider/internal/store"
+)
+
+// TestCheckTellsOfHeldMail if there is any.
+func TestCheckTellsOfHeldMail(t *testing.T) {
+	for held, want := range map[int64]string{
+		0: "Checked 1 account, 1 mailbox, 0 messages of 0 B: nothing is wrong.",
+		1: "Checked 1 account, 1 mailbox, 0 messages of 0 B, 1 held message: nothing is wrong.",
+		2: "Checked 1 account, 1 mailbox, 0 messages of 0 B, 2 held messages: nothing is wrong.",
+	} {
+		if got := checkedText(&store.CheckResult{Accounts: 1, Mailboxes: 1, Held: held}); got != want {
+			t.Errorf("%d held: got %q, want %q", held, got, want)
+		}
+	}
+}
