@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,13 +32,37 @@ type site struct {
 	model    *storetest.Model
 	receiver *Receiver
 	registry *prometheus.Registry
-	log      bytes.Buffer
+	log      logged
 	accounts map[string]mail.AccountID
 	ctx      context.Context
 	teach    bool
 	now      func() time.Time
 	// submitter is who logs in by PLAIN; then the listener's role is submission.
 	submitter string
+}
+
+// logged is a log that is read while it is written.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *logged) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b.Reset()
 }
 
 // full is an account that has no room left for 1,000 octets.
