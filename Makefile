@@ -10,9 +10,10 @@ ROUNDS   ?= 100
 RUN      ?= .
 
 # What the tests with real clients need, as Debian's packages.
-CLIENTS = curl fetchmail gcc getmail6 libc6-dev msmtp mutt netcat-openbsd python3 swaks telnet
+CLIENTS = curl fetchmail gcc getmail6 gnutls-bin gsasl libc6-dev libnet-ssleay-perl \
+	mpop msmtp mutt netcat-openbsd openssl python3 swaks telnet testssl.sh
 
-.PHONY: run build test lint unit race cross fuzz torture torture-short e2e bench docs clients clean
+.PHONY: run build test lint unit race cross fuzz torture torture-short e2e bench docs clients clients-page clean
 
 run: build
 	bin/postrider demo --data $(DATA)
@@ -27,7 +28,7 @@ build:
 test: clients lint cross unit race fuzz torture-short e2e
 
 lint:
-	@bad=$$($(GO) tool -modfile=tools/go.mod gofumpt -l cmd internal); \
+	@bad=$$($(GO) tool -modfile=tools/go.mod gofumpt -l cmd e2e internal); \
 		[ -z "$$bad" ] || { echo "not formatted (gofumpt -w): $$bad"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags e2e ./e2e
@@ -74,6 +75,10 @@ bench:
 docs:
 	$(GO) test -run 'TestPage' ./internal/cli -update
 	$(GO) test -run 'TestReferencePage' ./internal/config -update
+
+# docs/CLIENTS.md, from what the clients pass.
+clients-page: build
+	$(GO) test -tags e2e -count=1 -timeout 5m -run TestClientsLogIn ./e2e -update
 
 # Installed only where something is missing, and only as root.
 clients:
