@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -207,11 +208,11 @@ func TestOneMessageIsLoggedEverLaterAndThenOnceADay(t *testing.T) {
 // hopeless is a store that can't release the messages that bad names.
 type hopeless struct {
 	*storetest.Model
-	bad map[mail.ID]bool
+	bad *sync.Map // by mail.ID
 }
 
 func (h hopeless) Release(ctx context.Context, id mail.ID, now time.Time) (store.Accepted, error) {
-	if h.bad[id] {
+	if _, bad := h.bad.Load(id); bad {
 		return store.Accepted{}, fault.New(fault.Corrupt, "release", nil)
 	}
 	return h.Model.Release(ctx, id, now)
@@ -225,7 +226,7 @@ func (h hopeless) holdBad(s *site, n int, seconds time.Duration) {
 			s.t.Fatal(err)
 		}
 		id := mail.NewID(s.now())
-		h.bad[id] = true
+		h.bad.Store(id, nil)
 		_, err = h.Accept(s.ctx, store.Accept{
 			ID: id, Content: content, Received: s.now(), Hold: s.now().Add(seconds * time.Second),
 			Deliveries: []store.Delivery{{Account: s.accounts["bob"], Mailbox: mail.Inbox}},
@@ -240,7 +241,7 @@ func TestHoweverManyCannotBeReleasedTheyHoldUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bad hopeless
 		s := newSite(t, func(m *storetest.Model) Store {
-			bad = hopeless{m, map[mail.ID]bool{}}
+			bad = hopeless{m, new(sync.Map)}
 			return bad
 		})
 		s.submitter, s.now = "alice", time.Now
@@ -264,7 +265,7 @@ func TestHoweverManyCannotBeReleasedTheyHoldUpNoOther(t *testing.T) {
 		if !strings.Contains(s.log.String(), "messages=1002") {
 			t.Error("the log does not say how many there are beyond those it names")
 		}
-		clear(bad.bad)
+		bad.bad.Clear()
 		time.Sleep(2 * maxHoldPause)
 		s.bobHas(4 + 2*maxHoldRetries + 2)
 	})
