@@ -160,8 +160,13 @@ func (d *Directory) RemoveAccount(ctx context.Context, address string) error {
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
-	_, err = d.st.Change(ctx, store.RemoveAccount{ID: account.ID})
-	return fault.Wrap(op, err)
+	if _, err = d.st.Change(ctx, store.RemoveAccount{ID: account.ID}); err != nil {
+		return fault.Wrap(op, err)
+	}
+	if len(account.LegacySecret) > 0 {
+		d.holders.remove(ctx, account.ID)
+	}
+	return nil
 }
 
 // Lookup returns the account that has the address, without its verifier.

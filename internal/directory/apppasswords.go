@@ -168,8 +168,9 @@ func (d *Directory) editApp(ctx context.Context, id mail.AccountID, name string,
 }
 
 // checkAppPasswords returns the name of the account's app password that was
-// typed, if it is good for the protocol. All are compared, whichever fits.
-func (d *Directory) checkAppPasswords(ctx context.Context, a store.Account, typed, protocol string) (string, bool) {
+// typed, and whether it is good, for the protocol. All are compared, whichever
+// fits.
+func (d *Directory) checkAppPasswords(ctx context.Context, a store.Account, typed, protocol string) (name string, good bool) {
 	letters, ok := readAppPassword(typed)
 	if !ok {
 		return "", false
@@ -181,13 +182,12 @@ func (d *Directory) checkAppPasswords(ctx context.Context, a store.Account, type
 			found = i
 		}
 	}
-	if found < 0 || a.Disabled {
+	if found < 0 {
 		return "", false
 	}
 	p := a.AppPasswords[found]
-	if !inScope(p, protocol) {
-		d.o.Logger.Info("an app password was tried where it is not good", "account", a.Address, "app_password", p.Name, "protocol", protocol)
-		return "", false
+	if a.Disabled || !inScope(p, protocol) {
+		return p.Name, false
 	}
 	d.renewApp(ctx, a, p, showAppPassword(letters))
 	return p.Name, true

@@ -34,29 +34,41 @@ type Authenticated struct {
 // Authenticate returns the account whose address is the login name, and whose
 // own password or app password for the protocol is the password.
 //
-// The error is of kind Denied, always the same, for an unknown login, a wrong
+// The error is of kind Denied, with the same words, for an unknown login, a wrong
 // password, an app password for another protocol, an account that is disabled
 // and one that has no password; each costs one hash (two for a password that
-// preparation changes), so that nobody can tell them apart. Busy: too many
-// attempts wait for a hash. Other kinds mean that it can't be told now.
+// preparation changes), so that nobody can tell them apart. WhyDenied tells the
+// operator. Busy: too many attempts wait for a hash. Other kinds mean that it
+// can't be told now. See ComparedError.
+//
+// Where there is no room for one more to wait, no password is looked at, not even
+// one that is remembered: whoever fills the queue would have guesses that are
+// answered at once. App passwords are, since nobody guesses one.
 func (d *Directory) Authenticate(ctx context.Context, l Login) (Authenticated, error) {
 	account, err := d.loginAccount(ctx, l.Name)
 	if err != nil {
 		return Authenticated{}, err
 	}
+	try := newAttempt(l.Password)
+	app, good := d.checkAppPasswords(ctx, account, try.forms[0], l.Protocol)
+	if good {
+		return Authenticated{Account: shown(account), AppPassword: app}, nil
+	}
+	if d.hashing.full(l.From) {
+		return Authenticated{}, errBusy()
+	}
 	if !account.Disabled && d.known.has(d.known.mark(account, l.Password)) {
 		return Authenticated{Account: shown(account)}, nil
 	}
-	try := newAttempt(l.Password)
-	if name, ok := d.checkAppPasswords(ctx, account, try.forms[0], l.Protocol); ok {
-		return Authenticated{Account: shown(account), AppPassword: name}, nil
-	}
-	right, err := d.check(ctx, &account, try, l.From)
+	why, err := d.check(ctx, &account, try, l.From)
 	if err != nil {
-		return Authenticated{}, err
+		return Authenticated{}, &ComparedError{err}
 	}
-	if !right {
-		return Authenticated{}, errDenied()
+	if why != "" && app != "" && !account.Disabled {
+		why = NotFor(app, l.Protocol)
+	}
+	if why != "" {
+		return Authenticated{}, denied(why)
 	}
 	d.known.add(d.known.mark(account, l.Password))
 	return Authenticated{Account: shown(account)}, nil
@@ -70,13 +82,23 @@ func (d *Directory) LoginAccount(ctx context.Context, name string) (store.Accoun
 	if err != nil {
 		return store.Account{}, err
 	}
-	if account.ID == 0 || account.Disabled {
-		return store.Account{}, errDenied()
+	if why := closed(account); why != "" {
+		return store.Account{}, denied(why)
 	}
 	return shown(account), nil
 }
 
-func errDenied() error { return fault.New(fault.Denied, "log in", nil) }
+// closed returns why nobody can log in to the account, whatever with; empty: that
+// is not so.
+func closed(a store.Account) string {
+	switch {
+	case a.ID == 0:
+		return noAccount
+	case a.Disabled:
+		return disabled
+	}
+	return ""
+}
 
 // shown is an account as it leaves this package.
 func shown(a store.Account) store.Account {
@@ -96,6 +118,9 @@ func (d *Directory) loginAccount(ctx context.Context, login string) (store.Accou
 		if err == nil && e.Account != 0 {
 			var account store.Account
 			if account, err = d.st.Account(ctx, e.Account); err == nil {
+				if len(account.LegacySecret) > 0 && !d.holders.some.Load() {
+					d.found(ctx, account.ID)
+				}
 				return account, nil
 			}
 		}
@@ -114,18 +139,17 @@ func notDenied(err error) error {
 	return err
 }
 
-// check compares a password with an account's own, or with the decoy. When it is
-// right, credentials that are not what is made of passwords now are replaced,
-// also in account.
-func (d *Directory) check(ctx context.Context, account *store.Account, try attempt, from netip.Addr) (bool, error) {
-	v, usable := d.verifierOf(*account)
-	usable = usable && try.usable && !account.Disabled
+// check compares a password with an account's own, or with the decoy, and returns
+// why it is refused; empty: it is right. Then credentials that are not what is made
+// of passwords now are replaced, also in account.
+func (d *Directory) check(ctx context.Context, account *store.Account, try attempt, from netip.Addr) (why string, err error) {
+	v, why := d.verifierOf(*account)
 	for i, form := range try.forms {
 		matched := false
 		if err := d.hash(ctx, from, func() { matched = v.matches(form) }); err != nil {
-			return false, err
+			return "", err
 		}
-		if !matched || !usable {
+		if !matched || !try.usable || why != "" {
 			continue
 		}
 		raw := i > 0
@@ -135,29 +159,34 @@ func (d *Directory) check(ctx context.Context, account *store.Account, try attem
 			keys:     raw && d.o.SCRAMIterations > 0 || d.lacksKeys(*account),
 			from:     from,
 		})
-		return true, nil
+		return "", nil
 	}
-	return false, nil
+	if why == "" {
+		why = wrongPassword
+	}
+	return why, nil
 }
 
-// verifierOf returns what an account's own password is compared with; the decoy,
-// and false, if it has none that can be used.
-func (d *Directory) verifierOf(a store.Account) (verifier, bool) {
-	var v verifier
+// verifierOf returns what an account's own password is compared with, and why
+// none is right whatever fits, if so. Where it has none that can be used it is the
+// decoy.
+func (d *Directory) verifierOf(a store.Account) (v verifier, why string) {
 	var err error
 	switch {
 	case a.Password != "":
 		v, err = parseVerifier(a.Password)
 	case a.SCRAM != "" && d.o.SCRAMIterations > 0: // imported; no other has one alone
 		v, err = parseSCRAM(a.SCRAM)
+	case closed(a) != "":
+		return d.decoy, closed(a)
 	default:
-		return d.decoy, false
+		return d.decoy, noPassword
 	}
 	if err != nil {
-		d.o.Logger.Error("the account's password verifier can't be used", "account", a.Address, "error", err)
-		return d.decoy, false
+		d.o.Logger.Error(badVerifier, "account", a.Address, "error", err)
+		return d.decoy, badVerifier
 	}
-	return v, true
+	return v, closed(a)
 }
 
 var errPasswordChanged = errors.New("the password was changed meanwhile")

@@ -54,8 +54,9 @@ type Options struct {
 	// outside of MinSCRAMIterations and MaxSCRAMIterations is brought inside.
 	SCRAMIterations int
 	// Records keeps the secret from which answers about names that nobody has are
-	// made, so that they stay the same when the server starts again. Nil: they do
-	// not.
+	// made, so that they stay the same when the server starts again, and which
+	// accounts have legacy secrets. Nil: they do not stay the same, and
+	// LegacyPossible is said as soon as there is a key.
 	Records store.Records
 	// KeyFile is the path of the file with the key that recoverable secrets are
 	// sealed under. It is made when the first is set. Empty: there can be none.
@@ -119,6 +120,7 @@ type Directory struct {
 	decoy   verifier // what a password is compared with when there is no account
 	decoys  decoys
 	keys    *keyFile
+	holders holders
 	// giveBack returns the memory that hashes took to the system, when none has
 	// run for hashPause.
 	giveBack *time.Timer
@@ -143,7 +145,9 @@ func New(st store.Directory, o Options) *Directory {
 		decoy:   decoy(o.Argon2),
 		decoys:  decoys{records: o.Records, log: o.Logger, now: o.Now},
 		keys:    &keyFile{path: o.KeyFile},
+		holders: holders{st: st, records: o.Records, log: o.Logger, now: o.Now},
 	}
+	d.holders.load(context.Background())
 	if _, err := d.keys.load(); err != nil && !fault.Is(err, fault.NotFound) {
 		o.Logger.Error("the key file can't be used: nobody can log in with a legacy secret", "error", err)
 	}

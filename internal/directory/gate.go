@@ -75,12 +75,11 @@ func (g *gate) queue(from netip.Prefix) (chan error, error) {
 		return nil, nil
 	}
 	i := g.find(from)
-	length := 0
-	if i >= 0 {
-		length = len(g.lines[i].waiters)
-	}
-	if length >= MaxWaitingPerAddress || g.waiting >= MaxWaiting && !g.sendAway(length) {
+	if g.refuses(i) {
 		return nil, errBusy()
+	}
+	if g.waiting >= MaxWaiting {
+		g.sendAway()
 	}
 	if i < 0 {
 		i = len(g.lines)
@@ -96,18 +95,34 @@ func errBusy() error {
 	return fault.Newf(fault.Busy, "wait for a place to hash a password", "too many wait already")
 }
 
-// sendAway makes room by sending away the last of the longest line, if that is
-// longer than a line of the length would become.
-func (g *gate) sendAway(length int) bool {
-	longest := slices.MaxFunc(g.lines, func(a, b *line) int { return len(a.waiters) - len(b.waiters) })
-	last := len(longest.waiters) - 1
-	if last <= length {
-		return false
+// full reports whether who comes from the address would be sent away now.
+func (g *gate) full(from netip.Addr) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.waiting > 0 && g.refuses(g.find(origin(from)))
+}
+
+// refuses reports whether there is no room in the line i, -1 for a new one: it is
+// too long, or all are together and none is longer than it would become.
+func (g *gate) refuses(i int) bool {
+	length := 0
+	if i >= 0 {
+		length = len(g.lines[i].waiters)
 	}
-	longest.waiters[last] <- errBusy()
-	longest.waiters = longest.waiters[:last]
+	return length >= MaxWaitingPerAddress || g.waiting >= MaxWaiting && len(g.longest().waiters)-1 <= length
+}
+
+func (g *gate) longest() *line {
+	return slices.MaxFunc(g.lines, func(a, b *line) int { return len(a.waiters) - len(b.waiters) })
+}
+
+// sendAway makes room by sending away the last of the longest line.
+func (g *gate) sendAway() {
+	l := g.longest()
+	last := len(l.waiters) - 1
+	l.waiters[last] <- errBusy()
+	l.waiters = l.waiters[:last]
 	g.waiting--
-	return true
 }
 
 // abandon leaves the line, or gives back the place that came meanwhile.

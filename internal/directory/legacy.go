@@ -14,28 +14,34 @@ import (
 // makes of the secret follow.
 const sealedForm = 1
 
-// LegacyPossible reports whether some account could have a recoverable secret:
-// whether there is a key to open one. It costs nothing.
-func (d *Directory) LegacyPossible() bool { return d.keys.loaded.Load() != nil }
+// LegacyPossible reports whether some account has a recoverable secret and there
+// is a key to open it. It costs nothing.
+func (d *Directory) LegacyPossible() bool {
+	return d.keys.loaded.Load() != nil && d.holders.some.Load()
+}
 
 // Secret returns the recoverable secret of a login name, for CRAM-MD5 (RFC 2195)
-// and APOP (RFC 1939 §7), and its account without verifiers. Not ok: nobody has
-// the name, or the account is disabled, or it has no secret, or one that can't be
-// opened, which is logged. The error means that it can't be told now.
-func (d *Directory) Secret(ctx context.Context, name string) (secret []byte, account store.Account, ok bool, err error) {
+// and APOP (RFC 1939 §7), and its account without verifiers. Denied, always with
+// the same words: nobody has the name, or the account is disabled, or it has no
+// secret, or one that can't be opened, which is logged; WhyDenied tells the
+// operator. Other kinds mean that it can't be told now.
+func (d *Directory) Secret(ctx context.Context, name string) (secret []byte, account store.Account, err error) {
 	account, err = d.loginAccount(ctx, name)
 	if err != nil {
-		return nil, store.Account{}, false, err
+		return nil, store.Account{}, err
 	}
-	if account.Disabled || len(account.LegacySecret) == 0 {
-		return nil, store.Account{}, false, nil
+	if why := closed(account); why != "" {
+		return nil, store.Account{}, denied(why)
+	}
+	if len(account.LegacySecret) == 0 {
+		return nil, store.Account{}, denied(noLegacySecret)
 	}
 	secret, err = d.open(account)
 	if err != nil {
-		d.o.Logger.Error("the account's legacy secret can't be used", "account", account.Address, "error", err)
-		return nil, store.Account{}, false, nil
+		d.o.Logger.Error(badLegacy, "account", account.Address, "error", err)
+		return nil, store.Account{}, denied(badLegacy)
 	}
-	return secret, shown(account), true, nil
+	return secret, shown(account), nil
 }
 
 // SetLegacySecret gives an account a recoverable secret, good for CRAM-MD5 and
@@ -56,10 +62,11 @@ func (d *Directory) SetLegacySecret(ctx context.Context, address, secret string)
 	}
 	err = d.update(ctx, op, address, func(a *store.Account) error {
 		key, err := d.sealingKey(ctx)
-		if err == nil {
-			a.LegacySecret = key.seal(a.ID, secret)
+		if err != nil {
+			return err
 		}
-		return err
+		a.LegacySecret = key.seal(a.ID, secret)
+		return d.holders.add(ctx, a.ID)
 	})
 	if err != nil {
 		return "", err
@@ -70,13 +77,25 @@ func (d *Directory) SetLegacySecret(ctx context.Context, address, secret string)
 // RemoveLegacySecret takes an account's recoverable secret away. NotFound if there
 // is no such account, or it has none. It needs no key.
 func (d *Directory) RemoveLegacySecret(ctx context.Context, address string) error {
-	return d.update(ctx, "remove legacy secret of "+clip(address), address, func(a *store.Account) error {
+	op := "remove legacy secret of " + clip(address)
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	account, err := d.account(ctx, address)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	err = d.put(ctx, account, func(a *store.Account) error {
 		if len(a.LegacySecret) == 0 {
-			return fault.Newf(fault.NotFound, "find", "the account has no legacy secret")
+			return fault.Newf(fault.NotFound, "find", noLegacySecret)
 		}
 		a.LegacySecret = nil
 		return nil
 	})
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	d.holders.remove(ctx, account.ID)
+	return nil
 }
 
 // sealingKey returns the key file's key, and makes the file when nothing can

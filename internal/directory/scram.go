@@ -20,6 +20,11 @@ type SCRAM struct {
 	Account store.Account
 	// Usable says that a proof which fits one of the Keys is good. Otherwise none is.
 	Usable bool
+	// Elsewhere are keys of app passwords that are not for the protocol: a proof
+	// that fits one is refused, and the log says why (NotFor).
+	Elsewhere []SCRAMKeys
+	// Why is what the log says of a proof that fits none. No client is told it.
+	Why string
 }
 
 // SCRAMKeys are the keys of one password.
@@ -51,9 +56,9 @@ func (d *Directory) SCRAM(ctx context.Context, name, protocol string) (SCRAM, er
 	if !ok {
 		salt = d.decoySalt(secret, name)
 	}
-	s := SCRAM{Salt: []byte(salt.salt), Iterations: salt.iterations}
+	s := SCRAM{Salt: []byte(salt.salt), Iterations: salt.iterations, Why: d.whyNoProof(account)}
 	if ok && !account.Disabled {
-		s.Keys = usableKeys(account, salt, protocol)
+		s.Keys, s.Elsewhere = keysOf(account, salt, protocol)
 	}
 	if s.Usable = len(s.Keys) > 0; !s.Usable {
 		s.Keys = []SCRAMKeys{decoyKeys(secret, name)}
@@ -63,19 +68,36 @@ func (d *Directory) SCRAM(ctx context.Context, name, protocol string) (SCRAM, er
 	return s, nil
 }
 
-// usableKeys returns the keys that an account may use in a protocol and that
-// have the salt.
-func usableKeys(a store.Account, salt scramSalt, protocol string) []SCRAMKeys {
-	var usable []SCRAMKeys
+// whyNoProof is why a proof that fits nothing of an account is refused.
+func (d *Directory) whyNoProof(a store.Account) string {
+	if why := closed(a); why != "" {
+		return why
+	}
+	if _, err := parseSCRAM(a.SCRAM); err != nil || d.o.SCRAMIterations < 0 {
+		return noSCRAMKeys
+	}
+	return wrongPassword
+}
+
+// keysOf returns the keys that an account may use in a protocol, and those that
+// are for others, as far as they have the salt.
+func keysOf(a store.Account, salt scramSalt, protocol string) (usable, elsewhere []SCRAMKeys) {
 	if k, err := parseSCRAM(a.SCRAM); err == nil && k.scramSalt == salt {
 		usable = append(usable, SCRAMKeys{Stored: k.stored, Server: k.server})
 	}
 	for _, p := range a.AppPasswords {
-		if k, err := parseSCRAM(p.SCRAM); err == nil && k.scramSalt == salt && inScope(p, protocol) {
-			usable = append(usable, SCRAMKeys{Stored: k.stored, Server: k.server, AppPassword: p.Name})
+		k, err := parseSCRAM(p.SCRAM)
+		if err != nil || k.scramSalt != salt {
+			continue
+		}
+		keys := SCRAMKeys{Stored: k.stored, Server: k.server, AppPassword: p.Name}
+		if inScope(p, protocol) {
+			usable = append(usable, keys)
+		} else {
+			elsewhere = append(elsewhere, keys)
 		}
 	}
-	return usable
+	return usable, elsewhere
 }
 
 // scramSaltOf returns the salt that the passwords of an account share: that of
