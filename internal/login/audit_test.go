@@ -72,7 +72,7 @@ func TestLogOfLogins(t *testing.T) {
 		all := d.Log(LogFilter{})
 		want := Entry{
 			Time: begun.Add(leastTime), Conn: "c1", Listener: "pop3s", Protocol: "pop3", Remote: "192.0.2.1:40000",
-			Name: "alice@example.org", Mechanism: "USER", Result: Refused, Reason: "wrong name or password",
+			Name: "alice@example.org", Mechanism: "USER", Result: Refused, Reason: "authenticate: denied",
 			Delay: leastTime,
 		}
 		if all[1] != want {
@@ -115,6 +115,12 @@ func TestLockOutIsToldOnce(t *testing.T) {
 		}
 		if !strings.Contains(d.log.String(), "postrider auth unblock 192.0.2.1") {
 			t.Error("the warning does not say what to do")
+		}
+		if got := strings.Count(d.log.String(), "level=INFO msg=\"login refused\""); got != DefaultPairFailures+1 {
+			t.Errorf("%d refusals at level info, want %d and the first that was locked out", got, DefaultPairFailures)
+		}
+		if !strings.Contains(d.log.String(), "level=INFO msg=\"login refused\" conn=c1 listener=pop3s remote=192.0.2.1:40000 mechanism=USER result=\"locked out\"") {
+			t.Errorf("that logins are locked out is not in the log")
 		}
 		entries := d.Log(LogFilter{})
 		if n := len(entries); n != DefaultPairFailures+1 || entries[n-1].Result != LockedOut {

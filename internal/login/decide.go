@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"postrider/internal/directory"
 	"postrider/internal/fault"
 	"postrider/internal/sasl"
 	"postrider/internal/session"
@@ -54,11 +55,12 @@ func (a *attempt) decide(ctx context.Context, c sasl.Claim, prove func(context.C
 	begun := a.s.o.Now()
 	p, err := prove(ctx, &name)
 	if err == nil && (p.account.ID == 0 || p.account.Disabled) {
-		err = denied(wrongPassword)
+		err = denied(closedAccount)
 	}
 	if err == nil {
 		err = a.mayActAs(ctx, p.account, c.As)
 	}
+	var guess *directory.ComparedError
 	switch {
 	case err == nil:
 		pass.succeed()
@@ -66,6 +68,8 @@ func (a *attempt) decide(ctx context.Context, c sasl.Claim, prove func(context.C
 	case isNobody(err):
 		shown := a.s.shownName(ctx, name)
 		return sasl.Identity{}, a.failed(ctx, name, shown, pass.fail(shown), begun, err)
+	case errors.As(err, &guess): // its client has left the queue, or was sent away
+		a.lockedOut(ctx, pass.fail(a.s.shownName(ctx, name)).locks)
 	}
 	return sasl.Identity{}, a.undecided(ctx, name, err)
 }
@@ -74,8 +78,9 @@ func (a *attempt) decide(ctx context.Context, c sasl.Claim, prove func(context.C
 // returns the answer.
 func (a *attempt) undecided(ctx context.Context, name string, why error) error {
 	level := slog.LevelError
+	var told *toldError
 	switch {
-	case ctx.Err() != nil: // the client is gone
+	case ctx.Err() != nil, errors.As(why, &told): // the client is gone; it is in the log
 		level = slog.LevelDebug
 	case fault.Is(why, fault.Busy): // it passes
 		level = slog.LevelInfo
@@ -112,9 +117,7 @@ func (a *attempt) succeeded(ctx context.Context, name string, p proof) sasl.Iden
 // failed notes the failure of a login that has begun at a time, holds the answer
 // back, and returns it.
 func (a *attempt) failed(ctx context.Context, name, shown string, s setback, begun time.Time, why error) error {
-	for _, l := range s.locks {
-		a.lockedOut(ctx, l)
-	}
+	a.lockedOut(ctx, s.locks)
 	answer := fault.New(fault.Denied, "log in", nil)
 	delay := max(0, s.delay-a.s.o.Now().Sub(begun)) // so that the time it took is not seen
 	if delay > 0 {
@@ -135,6 +138,9 @@ func reason(err error) string {
 	var w wrong
 	if errors.As(err, &w) {
 		return string(w)
+	}
+	if why := directory.WhyDenied(err); why != "" {
+		return why
 	}
 	return err.Error()
 }
@@ -158,25 +164,31 @@ func (s *Service) hold(ctx context.Context, d time.Duration) {
 func (s *Service) Stop() { s.stop.Do(func() { close(s.stopped) }) }
 
 // refused notes a login that was not looked at. The first one that a lock-out
-// refuses is in the log of logins; the others are only counted.
+// refuses is in the log and the log of logins; the others are only counted.
 func (a *attempt) refused(ctx context.Context, name string, err error) {
 	var l *lockedOut
 	switch {
 	case errors.As(err, &l) && l.first:
-		a.note(ctx, slog.LevelDebug, "login refused", Entry{
+		a.note(ctx, slog.LevelInfo, "login refused", Entry{
 			Name: a.s.shownName(ctx, name), Result: LockedOut, Reason: l.Error(),
 		}, name)
 	case l != nil:
-		a.unfinished(ctx, LockedOut, l.Error())
+		a.unfinished(ctx, LockedOut, slog.String("reason", l.Error()))
 	case fault.Is(err, fault.Busy):
-		a.unfinished(ctx, Crowded, err.Error())
+		a.unfinished(ctx, Crowded, slog.Any("error", err))
 	default:
-		a.unfinished(ctx, Failed, err.Error())
+		a.unfinished(ctx, Failed, slog.Any("error", err))
 	}
 }
 
-// lockedOut tells that a lock-out has begun.
-func (a *attempt) lockedOut(ctx context.Context, l Lock) {
+// lockedOut tells that lock-outs have begun.
+func (a *attempt) lockedOut(ctx context.Context, locks []Lock) {
+	for _, l := range locks {
+		a.tellLock(ctx, l)
+	}
+}
+
+func (a *attempt) tellLock(ctx context.Context, l Lock) {
 	of := "address"
 	attrs := []slog.Attr{slog.String("address", l.Address), slog.Time("until", l.Until)}
 	if l.Account != "" {
@@ -211,7 +223,11 @@ func (a *attempt) note(ctx context.Context, level slog.Level, message string, e 
 		add("name", e.Name)
 	}
 	add("app_password", e.AppPassword)
-	add("reason", e.Reason)
+	if e.Result == Failed {
+		add("error", e.Reason)
+	} else {
+		add("reason", e.Reason)
+	}
 	if e.Delay > 0 {
 		attrs = append(attrs, slog.Duration("delay", e.Delay))
 	}
@@ -219,17 +235,17 @@ func (a *attempt) note(ctx context.Context, level slog.Level, message string, e 
 }
 
 // unfinished counts an exchange that is no entry in the log of logins.
-func (a *attempt) unfinished(ctx context.Context, result Result, reason string) {
+func (a *attempt) unfinished(ctx context.Context, result Result, why slog.Attr) {
 	a.decided.Store(true)
 	a.s.metrics.logins.WithLabelValues(a.c.Listener.Protocol, a.mechanism, result).Inc()
 	a.s.o.Logger.LogAttrs(ctx, slog.LevelDebug, "no login", slog.String("conn", a.c.ID),
 		slog.String("remote", a.c.Remote.String()), slog.String("mechanism", a.mechanism),
-		slog.String("result", result), slog.String("reason", reason))
+		slog.String("result", result), why)
 }
 
 // aborted notes that the client has given up.
 func (a *attempt) aborted() {
 	if !a.decided.Load() {
-		a.unfinished(context.Background(), Aborted, "given up by the client")
+		a.unfinished(context.Background(), Aborted, slog.String("reason", "given up by the client"))
 	}
 }

@@ -2,6 +2,7 @@ package login
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 
 	"postrider/internal/fault"
@@ -25,11 +26,11 @@ func (e *exchange) Respond(ctx context.Context, response []byte) (sasl.Step, err
 		return step, nil
 	}
 	if err != nil && !e.decided.Load() {
-		reason := err.Error()
+		why := slog.Any("error", err)
 		if fault.Is(err, fault.Denied) {
-			reason = "nothing was proven"
+			why = slog.String("reason", "nothing was proven")
 		}
-		e.unfinished(ctx, Malformed, reason)
+		e.unfinished(ctx, Malformed, why)
 	}
 	return step, err
 }

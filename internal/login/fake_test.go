@@ -27,6 +27,7 @@ type people struct {
 	takes    time.Duration      // what one look costs
 	used     []string
 	trouble  error
+	lookup   error // of LoginAccount
 	noLegacy bool
 	noSCRAM  bool
 }
@@ -121,15 +122,21 @@ func (p *people) SCRAM(_ context.Context, name, _ string) (directory.SCRAM, erro
 	return s, nil
 }
 
-func (p *people) Secret(_ context.Context, name string) ([]byte, store.Account, bool, error) {
+func (p *people) Secret(_ context.Context, name string) ([]byte, store.Account, error) {
 	a := p.find(name)
-	if a == nil || a.secret == "" {
-		return nil, store.Account{}, false, p.look()
+	if err := p.look(); err != nil {
+		return nil, store.Account{}, err
 	}
-	return []byte(a.secret), a.Account, true, p.look()
+	if a == nil || a.secret == "" {
+		return nil, store.Account{}, fault.New(fault.Denied, "log in", nil)
+	}
+	return []byte(a.secret), a.Account, nil
 }
 
 func (p *people) LoginAccount(_ context.Context, name string) (store.Account, error) {
+	if p.lookup != nil {
+		return store.Account{}, p.lookup
+	}
 	a := p.find(name)
 	if a == nil || a.Disabled {
 		return store.Account{}, fault.New(fault.Denied, "log in", nil)

@@ -16,13 +16,16 @@
 // other. Of IPv6 a /64 is one address.
 //
 // A login that is under way counts as a failure until it has been decided, so
-// that many connections at once have no more guesses than one.
+// that many connections at once have no more guesses than one. One whose client
+// goes while it waits for its password to be hashed counts as a failure too: what
+// is remembered of right passwords was compared already.
 //
 // # What is logged
 //
 // Never a secret. A name that failed is shown only if it looks like a mail
 // address whose domain could be on the Internet or is an account's: others may
-// be passwords that were typed into the wrong field.
+// be passwords that were typed into the wrong field. Why a login failed is for the
+// log alone, the client gets one answer.
 package login
 
 import (
@@ -46,7 +49,7 @@ import (
 type Directory interface {
 	Authenticate(ctx context.Context, l directory.Login) (directory.Authenticated, error)
 	SCRAM(ctx context.Context, name, protocol string) (directory.SCRAM, error)
-	Secret(ctx context.Context, name string) (secret []byte, account store.Account, ok bool, err error)
+	Secret(ctx context.Context, name string) (secret []byte, account store.Account, err error)
 	LoginAccount(ctx context.Context, name string) (store.Account, error)
 	Used(ctx context.Context, id mail.AccountID, appPassword string, at time.Time) error
 	SCRAMPossible() bool
@@ -56,15 +59,17 @@ type Directory interface {
 // TokenVerifier tells whose a bearer token is; package oauth has one.
 type TokenVerifier interface {
 	// Verify returns the login name that the token stands for. Denied: the token
-	// is no good. Other kinds: it can't be told now. No error has the token in it.
+	// is no good. Other kinds: it can't be told now, and the verifier has told its
+	// log why. No error has the token in it.
 	Verify(ctx context.Context, token string) (name string, err error)
 }
 
 // Names of ways to log in that are no SASL mechanisms, as they stand in
-// Options.Mechanisms and sasl.Identity.
+// Options.Mechanisms, sasl.Identity and the log of logins.
 const (
-	User = "USER" // POP3's USER and PASS
-	APOP = "APOP"
+	User          = "USER" // POP3's USER and PASS
+	APOP          = "APOP"
+	popBeforeSMTP = "POP-before-SMTP" // in the log only: see Recognize
 )
 
 // Options are what a Service needs to know.
@@ -73,7 +78,8 @@ type Options struct {
 	// Tokens verifies bearer tokens; nil: there is no OAUTHBEARER.
 	Tokens TokenVerifier
 	// Mechanisms are the ways to log in that are allowed, by their names, with User
-	// and APOP among them. Empty: all.
+	// and APOP among them. Empty: all, but CRAM-MD5 only where no password may be
+	// sent as it is; where it is named, it is offered with TLS too.
 	Mechanisms []string
 	Policy     Policy
 	Logger     *slog.Logger          // nil: no log
@@ -88,6 +94,7 @@ type Service struct {
 	audit     audit
 	visits    visits
 	exchanges exchanges
+	told      told
 	metrics   *metrics
 	held      atomic.Int64 // answers that are held back now
 	stop      sync.Once
@@ -110,6 +117,7 @@ func New(o Options) *Service {
 		guard:     newGuard(o.Policy, o.Now),
 		visits:    visits{table: newTable[netip.Addr, visit](o.Policy.MaxTracked)},
 		exchanges: exchanges{open: map[*session.Conn]*exchange{}},
+		told:      told{on: map[*session.Conn]map[mail.AccountID]bool{}},
 		stopped:   make(chan struct{}),
 	}
 	s.metrics = newMetrics(s)

@@ -61,14 +61,20 @@ func TestMechanismsAreOfferedWhereTheyMakeSense(t *testing.T) {
 		apop    bool
 	}{
 		{"in the clear", inTheClear, withTokens, "SCRAM-SHA-256 CRAM-MD5", false, true},
-		{"in the clear where that is allowed", trusting, withTokens, "SCRAM-SHA-256 OAUTHBEARER PLAIN LOGIN CRAM-MD5", true, true},
-		{"with TLS", withTLS, nil, "SCRAM-SHA-256 PLAIN LOGIN CRAM-MD5", true, true},
-		{"with channel binding", bound, nil, "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN CRAM-MD5", true, true},
-		{"with none of a kind that is known", unbound, nil, "SCRAM-SHA-256 PLAIN LOGIN CRAM-MD5", true, true},
-		{"with a certificate", withCert, nil, "SCRAM-SHA-256 EXTERNAL PLAIN LOGIN CRAM-MD5", true, true},
-		{"with an issuer", withTLS, withTokens, "SCRAM-SHA-256 OAUTHBEARER PLAIN LOGIN CRAM-MD5", true, true},
-		{"without legacy secrets", withTLS, func(o *Options) { o.Directory.(*people).noLegacy = true }, "SCRAM-SHA-256 PLAIN LOGIN", true, false},
-		{"without keys for SCRAM", bound, func(o *Options) { o.Directory.(*people).noSCRAM = true }, "PLAIN LOGIN CRAM-MD5", true, true},
+		{"in the clear where that is allowed", trusting, withTokens, "SCRAM-SHA-256 OAUTHBEARER PLAIN LOGIN", true, true},
+		{"with TLS", withTLS, nil, "SCRAM-SHA-256 PLAIN LOGIN", true, true},
+		{"with channel binding", bound, nil, "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN", true, true},
+		{"with none of a kind that is known", unbound, nil, "SCRAM-SHA-256 PLAIN LOGIN", true, true},
+		{"with a certificate", withCert, nil, "SCRAM-SHA-256 EXTERNAL PLAIN LOGIN", true, true},
+		{"with an issuer", withTLS, withTokens, "SCRAM-SHA-256 OAUTHBEARER PLAIN LOGIN", true, true},
+		{"without legacy secrets", inTheClear, func(o *Options) { o.Directory.(*people).noLegacy = true }, "SCRAM-SHA-256", false, false},
+		{"without keys for SCRAM", bound, func(o *Options) { o.Directory.(*people).noSCRAM = true }, "PLAIN LOGIN", true, true},
+		{"CRAM-MD5 by its name, with TLS", withTLS, only("PLAIN", "cram-md5"), "PLAIN CRAM-MD5", false, false},
+		{"CRAM-MD5 by its name, in the clear where that is allowed", trusting, only("PLAIN", "CRAM-MD5"), "PLAIN CRAM-MD5", false, false},
+		{"CRAM-MD5 by its name, without legacy secrets", withTLS, func(o *Options) {
+			o.Directory.(*people).noLegacy, o.Mechanisms = true, []string{"PLAIN", "CRAM-MD5"}
+		}, "PLAIN", false, false},
+		{"all but CRAM-MD5 by their names", inTheClear, only("SCRAM-SHA-256", "PLAIN"), "SCRAM-SHA-256", false, false},
 		{"as configured", withTLS, only("plain", "USER"), "PLAIN", true, false},
 		{"nothing for POP3's own ways", withTLS, only("SCRAM-SHA-256"), "SCRAM-SHA-256", false, false},
 		{"APOP only", withTLS, only("APOP"), "", false, true},
@@ -235,7 +241,9 @@ func TestOAuthBearer(t *testing.T) {
 
 func TestDigests(t *testing.T) {
 	cram := func(t *testing.T, d *desk, name, secret string) error {
-		e, err := d.Begin(from(t, "192.0.2.1"), "CRAM-MD5")
+		conn := from(t, "192.0.2.1")
+		inTheClear(conn)
+		e, err := d.Begin(conn, "CRAM-MD5")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -367,5 +375,29 @@ func TestAppPasswordIsNoted(t *testing.T) {
 	}
 	if got := fmt.Sprint(d.people.used); got != "[phone]" {
 		t.Errorf("noted %s, want [phone]", got)
+	}
+}
+
+// TestIssuerThatIsAwayIsNoErrorOfEveryLogin: the verifier of tokens has told the
+// log already.
+func TestIssuerThatIsAwayIsNoErrorOfEveryLogin(t *testing.T) {
+	d := newDesk(t, func(o *Options) { o.Tokens = tokens{"down": "away"} })
+	for range 20 {
+		_, err := talk(t, d, from(t, "192.0.2.1"), "OAUTHBEARER", "n,,\x01auth=Bearer down\x01\x01", "\x01")
+		wantKind(t, "with the issuer away", err, "transient")
+	}
+	log := d.log.String()
+	for _, level := range []string{"INFO", "WARN", "ERROR"} {
+		if strings.Contains(log, "level="+level) {
+			t.Errorf("the log has\n%s\nwant nothing above debug", log)
+		}
+	}
+	if e := d.Log(LogFilter{}); len(e) != 20 || e[0].Result != Failed || e[0].Reason != "verify a token: transient" {
+		t.Errorf("the log of logins has %v", e)
+	}
+	d.people.trouble = fault.New(fault.Corrupt, "read account", nil)
+	_, _ = d.Password(from(t, "192.0.2.1"), "alice@example.org", alicesPassword)
+	if log := d.log.String(); !strings.Contains(log, "level=ERROR msg=\"login not decided\"") || !strings.Contains(log, "error=\"read account: corrupt\"") {
+		t.Errorf("of the store's trouble the log has\n%s", log)
 	}
 }

@@ -24,17 +24,20 @@ const (
 var bindings = [...]string{"tls-exporter", "tls-server-end-point"}
 
 // allowed reports whether the options allow a way to log in.
-func (s *Service) allowed(name string) bool {
-	return len(s.o.Mechanisms) == 0 || slices.ContainsFunc(s.o.Mechanisms, func(m string) bool {
-		return strings.EqualFold(m, name)
-	})
+func (s *Service) allowed(name string) bool { return len(s.o.Mechanisms) == 0 || s.named(name) }
+
+// named reports whether the options name a way to log in.
+func (s *Service) named(name string) bool {
+	return slices.ContainsFunc(s.o.Mechanisms, func(m string) bool { return strings.EqualFold(m, name) })
 }
 
 // private reports whether a password may be sent on the connection as it is.
 func private(c *session.Conn) bool { return c.TLS != nil || c.Listener.PlaintextAuth }
 
 // usable reports whether the mechanism could be used on the connection, if only it
-// had TLS.
+// had TLS. CRAM-MD5 is of use where a password may not be sent: elsewhere it would
+// only lead astray clients that prefer it to PLAIN, whose account has no legacy
+// secret. Options that name it say that it is wanted.
 func (s *Service) usable(c *session.Conn, m sasl.Mechanism) bool {
 	if !s.allowed(m.Name) {
 		return false
@@ -49,7 +52,7 @@ func (s *Service) usable(c *session.Conn, m sasl.Mechanism) bool {
 	case m.Name == oauthBearer:
 		return s.o.Tokens != nil
 	case m.Name == cramMD5:
-		return s.o.Directory.LegacyPossible()
+		return s.o.Directory.LegacyPossible() && (!private(c) || s.named(cramMD5))
 	}
 	return true
 }

@@ -1,11 +1,15 @@
 package login
 
 import (
+	"context"
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"postrider/internal/fault"
 	"postrider/internal/session"
 )
 
@@ -94,4 +98,107 @@ func TestPopBeforeSMTP(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPopBeforeSMTPIsLogged: once for a connection, whoever asks how often.
+func TestPopBeforeSMTPIsLogged(t *testing.T) {
+	const window = 10 * time.Minute
+	network := func(s string) func(*desk, *session.Listener) {
+		return func(_ *desk, l *session.Listener) { l.TrustedNetworks = []netip.Prefix{netip.MustParsePrefix(s)} }
+	}
+	collect := func(t *testing.T, d *desk, name, password string) {
+		_, _ = d.Password(from(t, "192.0.2.1"), name, password)
+	}
+	for _, c := range []struct {
+		name   string
+		who    string // have collected mail: a for alice, A with an app password, b for bob
+		before func(*desk, *session.Listener)
+		level  string
+		want   string
+	}{
+		{"nobody was there", "", nil, "DEBUG", "nobody has collected mail"},
+		{"too long ago", "a", func(*desk, *session.Listener) { time.Sleep(window) }, "INFO", "nobody has collected mail from the address lately"},
+		{"two were there", "ab", nil, "INFO", "two accounts"},
+		{"an app password", "A", nil, "INFO", "app password only"},
+		{"outside of the trusted networks", "a", network("198.51.100.0/24"), "INFO", "outside of trusted_networks"},
+		{"many people's", "a", func(d *desk, _ *session.Listener) {
+			d.o.Policy.Trusted = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+		}, "INFO", "many people's"},
+		{"disabled", "a", func(d *desk, _ *session.Listener) { d.people.accounts["alice@example.org"].Disabled = true }, "INFO", "changed since"},
+		{"trouble", "a", func(d *desk, _ *session.Listener) { d.people.lookup = fault.New(fault.Corrupt, "test", nil) }, "ERROR", "error=\"test: corrupt\""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk(t, nil)
+				for _, who := range c.who {
+					switch who {
+					case 'a':
+						collect(t, d, "alice@example.org", alicesPassword)
+					case 'A':
+						collect(t, d, "alice@example.org", appPassword)
+					case 'b':
+						collect(t, d, "bob@example.org", bobsPassword)
+					}
+				}
+				conn := from(t, "192.0.2.1")
+				conn.Listener = &session.Listener{Name: "old", Protocol: "smtp", PopBeforeSMTP: window}
+				if c.before != nil {
+					c.before(d, conn.Listener)
+				}
+				logged := len(d.Log(LogFilter{}))
+				for range 20 {
+					if _, ok := d.Recognize(conn); ok {
+						t.Fatal("recognized")
+					}
+				}
+				const message = "msg=\"not recognized by a recent login\""
+				if got := strings.Count(d.log.String(), message); got != 1 {
+					t.Errorf("%d lines, want 1:\n%s", got, d.log)
+				}
+				if !strings.Contains(d.log.String(), "level="+c.level+" "+message) || !strings.Contains(d.log.String(), c.want) {
+					t.Errorf("the log is\n%s\nwant level %s and %q", d.log, c.level, c.want)
+				}
+				if len(d.Log(LogFilter{})) != logged {
+					t.Error("it is in the log of logins")
+				}
+			})
+		})
+	}
+}
+
+func TestWhoIsRecognizedIsInTheLogOfLogins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		_, _ = d.Password(from(t, "192.0.2.1"), "alice@example.org", alicesPassword)
+		ctx, cancel := context.WithCancel(t.Context())
+		for i := range 2 {
+			conn := from(t, "192.0.2.1")
+			conn.ID, conn.Context = fmt.Sprint("s", i), ctx
+			conn.Listener = &session.Listener{Name: "old", Protocol: "smtp", PopBeforeSMTP: time.Minute}
+			for range 20 {
+				if _, ok := d.Recognize(conn); !ok {
+					t.Fatal("not recognized")
+				}
+			}
+		}
+		entries := d.Log(LogFilter{Account: "alice@example.org"})
+		if len(entries) != 3 {
+			t.Fatalf("%d entries, want the login and one for each connection", len(entries))
+		}
+		want := Entry{
+			Time: time.Now(), Conn: "s1", Listener: "old", Protocol: "smtp", Remote: "192.0.2.1:40000",
+			Name: "alice@example.org", Account: "alice@example.org", Mechanism: "POP-before-SMTP", Result: OK,
+		}
+		if entries[2] != want {
+			t.Errorf("got  %+v\nwant %+v", entries[2], want)
+		}
+		if got := strings.Count(d.log.String(), "level=INFO msg=login conn=s1 listener=old remote=192.0.2.1:40000 mechanism=POP-before-SMTP"); got != 1 {
+			t.Errorf("%d lines of the log, want 1:\n%s", got, d.log)
+		}
+		cancel()
+		synctest.Wait()
+		if n := len(d.told.on); n != 0 {
+			t.Errorf("%d connections are remembered that are gone", n)
+		}
+	})
 }

@@ -38,12 +38,29 @@ func (w wrong) Error() string { return string(w) }
 func denied(why wrong) error { return fault.New(fault.Denied, "log in", why) }
 
 const (
-	wrongPassword    wrong = "wrong name or password"
-	wrongProof       wrong = "wrong name or proof"
-	wrongCertificate wrong = "no name in the certificate is the account's"
-	wrongToken       wrong = "the token is for nobody here"
+	closedAccount    wrong = "nobody can log in to the account"
+	wrongSecret      wrong = "wrong secret"
+	wrongCertificate wrong = "no name in the certificate can log in"
+	wrongToken       wrong = "the token's name can't log in"
+	noTokens         wrong = "no tokens are taken here"
 	actsAsAnother    wrong = "may not act as another"
 )
+
+// because is why a login failed, and what the directory says of it.
+func because(why wrong, err error) error {
+	if more := directory.WhyDenied(err); more != "" {
+		why += ": " + wrong(more)
+	}
+	return denied(why)
+}
+
+// toldError is an error that another package has put into the log.
+type toldError struct{ err error }
+
+func (e *toldError) Error() string { return e.err.Error() }
+
+// Unwrap returns the error.
+func (e *toldError) Unwrap() error { return e.err }
 
 // Password implements sasl.Verifier.
 func (a *attempt) Password(ctx context.Context, c sasl.Claim, password string) (sasl.Identity, error) {
@@ -52,9 +69,6 @@ func (a *attempt) Password(ctx context.Context, c sasl.Claim, password string) (
 			Name: c.Name, Password: password,
 			Protocol: a.c.Listener.Protocol, From: a.c.Remote.Addr(),
 		})
-		if fault.Is(err, fault.Denied) {
-			err = denied(wrongPassword)
-		}
 		return proof{who.Account, who.AppPassword}, err
 	})
 }
@@ -79,36 +93,45 @@ func (a *attempt) Proof(ctx context.Context, c sasl.Claim, check func(sasl.Keys)
 		if err != nil {
 			return proof{}, err
 		}
-		fits := -1
-		for i, keys := range k.Keys { // all of them, whichever fits
-			if check(sasl.Keys{Stored: keys.Stored, Server: keys.Server}) {
-				fits = i
-			}
-		}
+		fits := fitting(check, k.Keys)
 		if len(k.Keys) == 0 {
 			check(sasl.Keys{Stored: random(), Server: random()})
 		}
-		if fits < 0 || !k.Usable {
-			return proof{}, denied(wrongProof)
+		if fits >= 0 && k.Usable {
+			return proof{k.Account, k.Keys[fits].AppPassword}, nil
 		}
-		return proof{k.Account, k.Keys[fits].AppPassword}, nil
+		if i := fitting(check, k.Elsewhere); i >= 0 {
+			return proof{}, denied(wrong(directory.NotFor(k.Elsewhere[i].AppPassword, a.c.Listener.Protocol)))
+		}
+		return proof{}, denied(wrong(k.Why))
 	})
+}
+
+// fitting returns which of the keys fit, -1 if none do. It looks at all of them.
+func fitting(check func(sasl.Keys) bool, all []directory.SCRAMKeys) int {
+	fits := -1
+	for i, k := range all {
+		if check(sasl.Keys{Stored: k.Stored, Server: k.Server}) {
+			fits = i
+		}
+	}
+	return fits
 }
 
 // Secret implements sasl.Verifier.
 func (a *attempt) Secret(ctx context.Context, c sasl.Claim, check func([]byte) bool) (sasl.Identity, error) {
 	return a.decide(ctx, c, func(ctx context.Context, _ *string) (proof, error) {
-		secret, account, ok, err := a.s.o.Directory.Secret(ctx, c.Name)
-		if err != nil {
+		secret, account, err := a.s.o.Directory.Secret(ctx, c.Name)
+		if err != nil && !isNobody(err) {
 			return proof{}, err
 		}
-		if len(secret) == 0 {
-			secret, ok = random(), false
+		if err != nil {
+			secret = random()
 		}
-		if fits := check(secret); !fits || !ok {
-			return proof{}, denied(wrongProof)
+		if fits := check(secret); err == nil && !fits {
+			err = denied(wrongSecret)
 		}
-		return proof{account: account}, nil
+		return proof{account: account}, err
 	})
 }
 
@@ -123,9 +146,12 @@ func random() []byte {
 func (a *attempt) Token(ctx context.Context, c sasl.Claim, token string) (sasl.Identity, error) {
 	return a.decide(ctx, c, func(ctx context.Context, name *string) (proof, error) {
 		if a.s.o.Tokens == nil {
-			return proof{}, denied(wrongToken)
+			return proof{}, denied(noTokens)
 		}
 		holder, err := a.s.o.Tokens.Verify(ctx, token)
+		if err != nil && !fault.Is(err, fault.Denied) {
+			return proof{}, &toldError{err}
+		}
 		if err != nil {
 			return proof{}, err
 		}
@@ -152,6 +178,7 @@ func (a *attempt) Certificate(ctx context.Context, c sasl.Claim) (sasl.Identity,
 			}
 			names = names[i : i+1]
 		}
+		why := denied(wrongCertificate)
 		for _, n := range names {
 			account, err := a.s.o.Directory.LoginAccount(ctx, n)
 			if err == nil && account.ID != 0 {
@@ -161,8 +188,9 @@ func (a *attempt) Certificate(ctx context.Context, c sasl.Claim) (sasl.Identity,
 			if err != nil && !isNobody(err) {
 				return proof{}, err
 			}
+			why = because(wrongCertificate, err)
 		}
-		return proof{}, denied(wrongCertificate)
+		return proof{}, why
 	})
 }
 
@@ -171,7 +199,7 @@ func isNobody(err error) bool { return fault.Is(err, fault.Denied) || fault.Is(e
 
 func orWrong(err error, why wrong) error {
 	if isNobody(err) {
-		return denied(why)
+		return because(why, err)
 	}
 	return err
 }
@@ -186,8 +214,8 @@ func (a *attempt) mayActAs(ctx context.Context, account store.Account, as string
 	if err == nil && other.ID == account.ID && other.ID != 0 {
 		return nil
 	}
-	if err == nil {
+	if err == nil || isNobody(err) {
 		return denied(actsAsAnother)
 	}
-	return orWrong(err, actsAsAnother)
+	return err
 }
