@@ -21,6 +21,8 @@ const (
 	// pause is between two questions that the issuer did not answer, and between two
 	// requests for the same address.
 	pause = 10 * time.Second
+	// remind is between two lines of the log about an issuer that does not answer.
+	remind = 10 * time.Minute
 )
 
 // keys are what the issuer has said about itself.
@@ -73,20 +75,33 @@ func (v *Verifier) keysAtHand() (k *keys, done bool, err error) {
 
 // asked notes what came of asking the issuer.
 func (v *Verifier) asked(k *keys, err error) {
+	if err != nil {
+		v.tell(err)
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.tried = v.o.Now()
-	switch {
-	case err != nil:
-		v.o.Logger.Warn("the issuer of tokens can't be asked for its keys; logins by OAUTHBEARER that need them are put off",
-			slog.String("issuer", v.o.Issuer), slog.Any("error", err))
-	case v.why != nil || v.keys == nil:
+	v.tried, v.why = v.o.Now(), err
+	if err != nil {
+		return
+	}
+	if v.away || v.keys == nil {
+		v.away = false
 		v.o.Logger.Info("the issuer of tokens has given its keys", slog.String("issuer", v.o.Issuer))
 	}
-	v.why = err
-	if err == nil {
-		v.keys = k
+	v.keys = k
+}
+
+// tell tells the log that the issuer can't be asked, unless it was told lately.
+func (v *Verifier) tell(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := v.o.Now()
+	if v.away && now.Sub(v.told) < remind {
+		return
 	}
+	v.away, v.told = true, now
+	v.o.Logger.Warn("the issuer of tokens can't be asked for its keys; logins by OAUTHBEARER that need them are put off",
+		slog.String("issuer", v.o.Issuer), slog.Any("error", err))
 }
 
 // ask asks the issuer about itself (OpenID Connect Discovery §4), and whether it

@@ -68,6 +68,8 @@ type Verifier struct {
 	keys  *keys     // nil: there never were any
 	tried time.Time // when the issuer was asked last
 	why   error     // what came of it
+	told  time.Time // when the log was told last of trouble with the issuer
+	away  bool      // it has not been told since that the issuer is back
 }
 
 // New returns a Verifier, without asking the issuer anything. The error is of kind
@@ -128,7 +130,8 @@ func isLoopback(host string) bool {
 
 // Verify returns the login name in a token that is the issuer's, made for the
 // audience, and valid now. Denied: it is not, or has no such name; Transient: the
-// issuer can't be asked. No error has the token in it.
+// issuer can't be asked, which the log is told from time to time. No error has the
+// token in it.
 func (v *Verifier) Verify(ctx context.Context, token string) (string, error) {
 	const op = "verify a token"
 	if !isCompact(token) {
@@ -142,6 +145,9 @@ func (v *Verifier) Verify(ctx context.Context, token string) (string, error) {
 	t, err := oidc.NewVerifier(v.o.Issuer, set, k.config).Verify(ctx, token)
 	switch {
 	case set.trouble != nil:
+		if ctx.Err() == nil { // else it says nothing about the issuer
+			v.tell(set.trouble)
+		}
 		return "", fault.New(fault.Transient, op, set.trouble)
 	case err != nil:
 		return "", fault.New(fault.Denied, op, err)

@@ -262,7 +262,7 @@ func TestIssuerThatGoesAwayIsRemembered(t *testing.T) {
 	i := newIssuer(t, false)
 	k := newKey(t, "1", jose.ES256)
 	i.rotate(k)
-	v, clock, _ := i.verifier(t, nil)
+	v, clock, log := i.verifier(t, nil)
 	token := sign(t, k, i.claims(claims{"exp": time.Now().Add(100 * time.Hour).Unix()}))
 	unknown := sign(t, newKey(t, "2", jose.ES256), i.claims(claims{"exp": time.Now().Add(100 * time.Hour).Unix()}))
 	if got := verdict(v, token); got != "alice@example.org" {
@@ -273,6 +273,9 @@ func TestIssuerThatGoesAwayIsRemembered(t *testing.T) {
 	if got := verdict(v, unknown); got != "transient" { // it may be a new key's
 		t.Errorf("a token of an unknown key: %s, want transient", got)
 	}
+	if got := strings.Count(log.String(), "level=WARN"); got != 1 {
+		t.Errorf("%d warnings, want 1:\n%s", got, log)
+	}
 	clock.advance(stale - 2*pause)
 	if got := verdict(v, token); got != "alice@example.org" {
 		t.Errorf("nearly a day later: %s", got)
@@ -280,6 +283,33 @@ func TestIssuerThatGoesAwayIsRemembered(t *testing.T) {
 	clock.advance(2 * pause)
 	if got := verdict(v, token); got != "transient" {
 		t.Errorf("a day later: %s, want transient", got)
+	}
+}
+
+func TestIssuerThatStaysAwayIsLoggedFromTimeToTime(t *testing.T) {
+	i := newIssuer(t, false)
+	k := newKey(t, "1", jose.ES256)
+	i.rotate(k)
+	i.answers("/keys", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	v, clock, log := i.verifier(t, nil)
+	token := sign(t, k, i.claims(claims{"exp": time.Now().Add(100 * time.Hour).Unix()}))
+	for range 2 * remind / pause {
+		if got := verdict(v, token); got != "transient" {
+			t.Fatalf("got %s, want transient", got)
+		}
+		clock.advance(pause)
+	}
+	if got := strings.Count(log.String(), "level=WARN"); got != 2 || strings.Count(log.String(), "\n") != 2 {
+		t.Errorf("the log has\n%s\nwant two warnings for %v", log, 2*remind)
+	}
+	i.answers("/keys", nil)
+	for range 3 {
+		if got := verdict(v, token); got != "alice@example.org" {
+			t.Errorf("when it is back: %s", got)
+		}
+	}
+	if got := strings.Count(log.String(), "level=INFO"); got != 1 {
+		t.Errorf("%d lines say that it is back, want 1", got)
 	}
 }
 
