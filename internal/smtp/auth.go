@@ -122,7 +122,9 @@ func (s *server) respond(response []byte) session.Step {
 		return s.challenge(step.Challenge)
 	case step.Identity.Account == 0:
 		s.exchange = nil
-		return s.noLogin(fault.New(fault.Internal, "log in: nobody in particular", nil), loginReplies)
+		reply := s.fixed(replyLoginLater)
+		reply.Log = "the login is nobody's in particular"
+		return reply
 	}
 	s.exchange, s.loggedIn = nil, true
 	s.client.setIdentity(step.Identity)
@@ -150,10 +152,8 @@ func (s *server) noLogin(err error, replies map[fault.Kind]*fixed) session.Step 
 	kind := fault.KindOf(err)
 	r, known := replies[kind]
 	switch {
-	case !known:
-		step := s.fixed(replyLoginLater)
-		step.Log = err.Error()
-		return step
+	case !known: // what happened is in the authenticator's log
+		return s.fixed(replyLoginLater)
 	case kind == fault.Invalid:
 		why := r.Reply
 		why.Text += ": " + sasl.Reason(err)

@@ -147,8 +147,12 @@ func TestVerdictsOnLogins(t *testing.T) {
 		t.Errorf("got %q, want words about the lock-out", got)
 	}
 	d = submit(&fakeLogins{begin: down}, nil)
-	if d.say(ehlo + authPlain); d.log != down.Error() {
-		t.Errorf("got log %q, want %q", d.log, down)
+	if d.say(ehlo + authPlain); d.log != "" {
+		t.Errorf("got log %q, want none: the authenticator has its own", d.log)
+	}
+	d = submit(&fakeLogins{nobody: true}, nil)
+	if d.say(ehlo + authPlain); !strings.Contains(d.log, "nobody") {
+		t.Errorf("a login that is nobody's: got log %q", d.log)
 	}
 }
 
