@@ -20,17 +20,18 @@ const pageBeginning = `# Clients
 
 <!-- Made by "make clients-page" from what Debian 12's clients pass in its tests (e2e). -->
 
-Each ✓ is a message that this client sent, or collected, after a login by this mechanism, on both ports: by STARTTLS (STLS)
-and by TLS from the first octet. The server's certificate was verified. A number is a reason, below. [LOGINS.md](LOGINS.md)
-says what the mechanisms are, and which of them a server offers.
+Each ✓ is a message that this client sent, or collected, after a login by this mechanism, on both ports (or on the one that
+is named): by STARTTLS (STLS), and by TLS from the first octet. The server's certificate was verified. A number is the reason
+why not, below. [LOGINS.md](LOGINS.md) says what the mechanisms are, and which of them a server offers.
 `
 
 const pageRecipes = `
 ## How to set them up
 
-These are the lines of the tests. CRAM-MD5 and APOP take the legacy secret in place of the password. Leave out
-what names ca.pem when a public authority vouches for your server; the demo's is DIR/tls/ca.pem. alice.pem holds a
-client certificate and its key.
+These are the lines of the tests. message.eml is a message: its From, To and Subject, an empty line, its text. CRAM-MD5 and APOP
+take the legacy secret in place of the password. Leave out what names ca.pem when a public authority vouches for your
+server; the demo's is DIR/tls/ca.pem. alice.pem holds a client certificate and its key. A password in a command line can
+be seen by others on the machine: for more than a try, use the client's own file or keyring.
 `
 
 // columns are the mechanisms of a table.
@@ -89,26 +90,34 @@ func cell(t *testing.T, c client, services []string, mechanism string, passed ma
 	for _, s := range services {
 		l := login{s, mechanism}
 		if passed[l] {
-			yes = append(yes, ports[s]+" ✓")
+			yes = append(yes, ports[s])
 			continue
 		}
 		why := c.why(l)
 		if why == "" || c.has(l) {
 			t.Errorf("%s: no reason why not %v", c.name, l)
 		}
-		i := slices.Index(*reasons, why)
-		if i < 0 {
-			i = len(*reasons)
-			*reasons = append(*reasons, why)
-		}
-		if n := fmt.Sprint(i + 1); !slices.Contains(no, n) {
+		if n := number(reasons, why); !slices.Contains(no, n) {
 			no = append(no, n)
 		}
 	}
-	if len(yes) == len(services) {
+	switch {
+	case no == nil:
 		return "✓"
+	case yes == nil:
+		return strings.Join(no, " ")
 	}
-	return strings.Join(append(yes, no...), " ")
+	return "✓ " + strings.Join(append(yes, no...), " ")
+}
+
+// number returns a reason's number on the page.
+func number(reasons *[]string, why string) string {
+	i := slices.Index(*reasons, why)
+	if i < 0 {
+		i = len(*reasons)
+		*reasons = append(*reasons, why)
+	}
+	return fmt.Sprintf("(%d)", i+1)
 }
 
 // example are the words that the page has in place of those in braces.
