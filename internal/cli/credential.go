@@ -98,9 +98,10 @@ func (a *app) legacySecretCommand() *cobra.Command {
 can read, which a password here never is: it is a secret of its own, kept encrypted
 under the key in passwords.key_file, and good for nothing else.
 
-Once there is a key, every client is offered CRAM-MD5. Those that prefer it to PLAIN
-fail to log in to accounts without a legacy secret, and with the password of those
-that have one. login.mechanisms takes it away.`,
+While an account has one, clients are offered APOP, and CRAM-MD5 where no password may
+be sent as it is. Under TLS CRAM-MD5 is offered only if login.mechanisms names it:
+clients that prefer it to PLAIN fail to log in to accounts without a legacy secret,
+and with the password of those that have one.`,
 	}, a.legacySecretOnCommand(), a.legacySecretOffCommand())
 }
 

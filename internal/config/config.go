@@ -103,7 +103,7 @@ type ACME struct {
 
 // Login is the policy of logins.
 type Login struct {
-	Mechanisms      []string       `toml:"mechanisms" values:"SCRAM-SHA-256-PLUS|SCRAM-SHA-256|EXTERNAL|OAUTHBEARER|PLAIN|LOGIN|CRAM-MD5|APOP|USER" example:"SCRAM-SHA-256" doc:"The ways to log in that may be offered; USER is POP3's USER and PASS. Default: all. Of these a client is offered what makes sense on its connection: no password in the clear without TLS, CRAM-MD5 and APOP only when some account has a legacy secret."`
+	Mechanisms      []string       `toml:"mechanisms" values:"SCRAM-SHA-256-PLUS|SCRAM-SHA-256|EXTERNAL|OAUTHBEARER|PLAIN|LOGIN|CRAM-MD5|APOP|USER" example:"SCRAM-SHA-256" doc:"The ways to log in that may be offered; USER is POP3's USER and PASS. Default: all. Of these a client is offered what makes sense on its connection: no password in the clear without TLS; APOP only while some account has a legacy secret, and CRAM-MD5 only then and where no password may be sent as it is. A list that names CRAM-MD5 has it offered under TLS too."`
 	MaxDelay        Duration       `toml:"max_delay" max:"1m" doc:"The answer to a wrong password is delayed, longer with every one. This is the longest delay. 0s: none."`
 	PerConnection   int            `toml:"per_connection" min:"1" max:"100" doc:"Wrong passwords on one connection, then it is closed."`
 	PairFailures    int            `toml:"pair_failures" min:"1" off:"-1" doc:"Wrong passwords from one address (of IPv6: one /64) for one account within the window; then the two are locked out together. -1: no limit."`
