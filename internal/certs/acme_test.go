@@ -426,8 +426,35 @@ func TestUnknownAuthorityIsNotTrusted(t *testing.T) {
 	})
 	run(t, m)
 	j.wait(t, "no certificate could be obtained", 1)
-	if j.count("x509:") == 0 {
+	if j.count("x509:") == 0 || j.count("the authority's own server isn't trusted") != 1 {
 		t.Errorf("the log doesn't say that the authority's server isn't trusted:\n%s", j)
+	}
+}
+
+func TestUnreachableAuthorityIsSaidOnceForEachAttempt(t *testing.T) {
+	t.Parallel()
+	j, addrs := newJournal(), freeAddrs(t, loopback(), 3)
+	m := newManager(t, Options{
+		ACME: &ACME{
+			Directory: "https://" + addrs[0] + "/directory", HTTP: addrs[1], TLSALPN: addrs[2], Names: []string{"mail.example.org"},
+		},
+		Logger: j.logger(),
+	})
+	run(t, m)
+	j.wait(t, "no certificate could be obtained", 1)
+	if _, err := m.Renew(context.Background(), "mail.example.org"); err == nil {
+		t.Error("a certificate was obtained of nobody")
+	}
+	if got := j.count("can't be reached"); got != 2 {
+		t.Errorf("it is said %d times that the authority can't be reached, want once for each of 2 attempts:\n%s", got, j)
+	}
+	if j.count("port 80") > 0 {
+		t.Errorf("the log sends the reader to the ports:\n%s", j)
+	}
+	for line := range strings.Lines(j.String()) {
+		if strings.Contains(line, "msg=\"acme: ") && !strings.Contains(line, "level=DEBUG") {
+			t.Errorf("the log says more: %s", line)
+		}
 	}
 }
 

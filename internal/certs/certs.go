@@ -211,7 +211,7 @@ func (m *Manager) tend(ctx context.Context) {
 	m.failedAt = time.Time{}
 	if err := m.rebuild(ctx); err != nil {
 		m.failedAt = now
-		m.log.Error("the self-signed certificate could not be renewed; it will be tried again", "err", err)
+		m.log.Error("the self-signed certificate could not be renewed; it will be tried again", "error", err)
 	}
 }
 

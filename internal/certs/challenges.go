@@ -149,7 +149,7 @@ func (l *challengeListener) serveHTTP(issuer *certmagic.ACMEIssuer) {
 	l.http = s
 	l.mu.Unlock()
 	if err := s.Serve(l); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
-		l.log.Error("the listener for ACME's requests has failed: certificates can't be renewed until the server starts anew", "err", err)
+		l.log.Error("the listener for ACME's requests has failed: certificates can't be renewed until the server starts anew", "error", err)
 	}
 }
 
@@ -171,7 +171,7 @@ func (l *challengeListener) serveTLS(cfg *certmagic.Config) {
 			return
 		}
 		if err != nil {
-			l.log.Warn("the listener for ACME's requests got no connection", "err", err)
+			l.log.Warn("the listener for ACME's requests got no connection", "error", err)
 			time.Sleep(time.Second) // out of descriptors, most likely
 			continue
 		}
@@ -199,7 +199,7 @@ func (l *challengeListener) shake(nc net.Conn, c *tls.Config) {
 		return
 	}
 	if err := tls.Server(nc, c).Handshake(); err != nil {
-		l.log.Debug("a handshake for ACME's TLS-ALPN-01 failed", "peer", nc.RemoteAddr().String(), "err", err)
+		l.log.Debug("a handshake for ACME's TLS-ALPN-01 failed", "peer", nc.RemoteAddr().String(), "error", err)
 	}
 }
 

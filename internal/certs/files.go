@@ -125,7 +125,7 @@ func (m *Manager) rebuildFiles() {
 
 func (m *Manager) failedFile(err error) {
 	m.metrics.renewed(SourceFile, err)
-	m.log.Error("a changed certificate can't be used, the former one stays; it will be tried again", "err", err)
+	m.log.Error("a changed certificate can't be used, the former one stays; it will be tried again", "error", err)
 }
 
 func (m *Manager) replaced(f *pairFile) {

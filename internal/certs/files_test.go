@@ -1,12 +1,15 @@
 package certs
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"os"
 	"path/filepath"
@@ -89,6 +92,8 @@ func TestFilesThatCannotBeUsedAreNamedWithWhatToDo(t *testing.T) {
 	empty := write("empty.pem", "")
 	broken := write("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
 	brokenKey := write("broken.key", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n")
+	dsa := write("dsa.key", keyOfKind(t, 1, 2, 840, 10040, 4, 1))
+	oldDSA := write("old-dsa.key", "-----BEGIN DSA PRIVATE KEY-----\nc2VjcmV0\n-----END DSA PRIVATE KEY-----\n")
 	large := write("large.pem", strings.Repeat("x", maxFile+1))
 	for _, c := range []struct {
 		name string
@@ -107,6 +112,8 @@ func TestFilesThatCannotBeUsedAreNamedWithWhatToDo(t *testing.T) {
 		{"key with a passphrase", Pair{good.Certificate, sealed}, sealed, "openssl pkey"},
 		{"no key in the key file", Pair{good.Certificate, good.Certificate}, good.Certificate, "BEGIN PRIVATE KEY"},
 		{"broken key", Pair{good.Certificate, brokenKey}, brokenKey, "parse"},
+		{"DSA", Pair{good.Certificate, dsa}, dsa, "can't be used here"},
+		{"DSA in its old form", Pair{good.Certificate, oldDSA}, oldDSA, "make one of ECDSA or RSA"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := New(Options{Files: []Pair{good, c.pair}})
@@ -119,6 +126,41 @@ func TestFilesThatCannotBeUsedAreNamedWithWhatToDo(t *testing.T) {
 			if strings.Contains(err.Error(), "c2VjcmV0") || strings.Contains(err.Error(), "secret") {
 				t.Errorf("the error has the key's octets: %q", err)
 			}
+		})
+	}
+}
+
+// keyOfKind returns a key of an algorithm, in PKCS #8 (RFC 5958 §2).
+func keyOfKind(t *testing.T, algorithm ...int) string {
+	t.Helper()
+	der, err := asn1.Marshal(struct {
+		Version   int
+		Algorithm pkix.AlgorithmIdentifier
+		Key       []byte
+	}{Algorithm: pkix.AlgorithmIdentifier{Algorithm: algorithm}, Key: []byte("secret")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+func TestCertificateAndKeyMayStandInOneFile(t *testing.T) {
+	ca, dir := newTestCA(t), t.TempDir()
+	leaf := ca.leaf(t, nil, "mail.example.org")
+	key, err := leaf.keyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, parts := range map[string][][]byte{
+		"certificate first": {leaf.certPEM(), ca.certPEM(), key},
+		"key first":         {key, leaf.certPEM(), ca.certPEM()},
+		"key between":       {leaf.certPEM(), key, ca.certPEM()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(dir, name+".pem")
+			writeNew(t, file, bytes.Join(parts, nil))
+			m := newManager(t, Options{Files: []Pair{{file, file}}})
+			leaf.wants(t, served(t, m, "mail.example.org"))
 		})
 	}
 }

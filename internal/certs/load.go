@@ -93,8 +93,10 @@ func keyPair(chain, key []byte, p Pair) (*tls.Certificate, error) {
 	return nil, fault.Newf(fault.Invalid, "certificate file "+p.Certificate+" and key file "+p.Key, "%w", err)
 }
 
+// checkChain finds what is wrong with a file of certificates. Its key may stand
+// in it too, wherever.
 func checkChain(chain []byte) error {
-	n := 0
+	n, key := 0, false
 	for block := range blocks(chain) {
 		switch {
 		case block.Type == "CERTIFICATE":
@@ -102,14 +104,17 @@ func checkChain(chain []byte) error {
 				return fmt.Errorf("certificate %d in it can't be read: %w", n+1, err)
 			}
 			n++
-		case n == 0 && strings.Contains(block.Type, "PRIVATE KEY"):
-			return errors.New("a private key stands first where a certificate is expected: are the two files swapped?")
+		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
+			key = true
 		}
 	}
-	if n == 0 {
-		return errors.New("there is no certificate in it: it must be PEM, with BEGIN CERTIFICATE")
+	switch {
+	case n > 0:
+		return nil
+	case key:
+		return errors.New("there is a private key in it where a certificate is expected: are the two files swapped?")
 	}
-	return nil
+	return errors.New("there is no certificate in it: it must be PEM, with BEGIN CERTIFICATE")
 }
 
 func checkKey(key []byte) error {
@@ -119,12 +124,23 @@ func checkKey(key []byte) error {
 			return errors.New("the key is protected by a passphrase, which the server can't ask for: " +
 				"write it without one (openssl pkey -in KEY -out NEWKEY)")
 		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
-			return nil
+			return checkKind(block)
 		case block.Type == "CERTIFICATE":
 			continue
 		}
 	}
 	return errors.New("there is no private key in it: it must be PEM, with BEGIN PRIVATE KEY")
+}
+
+// checkKind tells a key of a kind that can't be used from one that is damaged.
+func checkKind(block *pem.Block) error {
+	_, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if block.Type == "DSA PRIVATE KEY" || err != nil && strings.Contains(err.Error(), "unknown algorithm") {
+		return errors.New("the key is of a kind that can't be used here, as those of DSA, Ed448 and RSA-PSS: " +
+			"make one of ECDSA or RSA (openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256), " +
+			"and have a certificate made for it")
+	}
+	return nil // what else is wrong with it is found when it is used
 }
 
 // blocks yields the PEM blocks of b.

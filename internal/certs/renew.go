@@ -2,7 +2,9 @@ package certs
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -66,7 +68,7 @@ func (m *Manager) loadObtained(ctx context.Context, name string) bool {
 	e, err := m.acme.stored(ctx, name)
 	if err != nil {
 		m.failed[name] = err.Error()
-		m.log.Error("the certificate that was obtained can't be used; \"postrider cert renew\" obtains another", "name", name, "err", err)
+		m.log.Error("the certificate that was obtained can't be used; \"postrider cert renew\" obtains another", "name", name, "error", err)
 		return false
 	}
 	if e != nil {
@@ -102,7 +104,7 @@ func (m *Manager) nowObtained(ctx context.Context, name string) {
 	m.metrics.renewed(SourceACME, nil)
 	m.log.Info("certificate obtained", "name", name, "not_after", e.cert.Leaf.NotAfter, "sha256", Fingerprint(e.cert.Leaf.Raw))
 	if err := m.rebuild(ctx); err != nil {
-		m.log.Error("certificates could not be put in place", "err", err)
+		m.log.Error("certificates could not be put in place", "error", err)
 	}
 }
 
@@ -112,7 +114,25 @@ func (m *Manager) notObtained(name string, err error) {
 	defer m.mu.Unlock()
 	m.failed[name] = cut(err.Error())
 	m.metrics.renewed(SourceACME, err)
-	m.log.Error("no certificate could be obtained; it will be tried again: see that the name leads here, and that the authority's "+
-		"requests to port 80 (HTTP-01) or 443 (TLS-ALPN-01) reach the addresses set for them",
-		"name", name, "authority", m.o.ACME.Directory, "err", m.failed[name])
+	m.log.Error("no certificate could be obtained; it will be tried again: "+remedy(err),
+		"name", name, "authority", m.o.ACME.Directory, "error", m.failed[name])
+}
+
+// remedy says what to do about an authority that has given no certificate.
+func remedy(err error) string {
+	var untrusted *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &untrusted):
+		return "the authority's own server isn't trusted; if it is a private one, see that ca_file is right"
+	case unreachable(err):
+		return "the authority can't be reached; see that its directory is right, and that this machine's requests to it get through"
+	}
+	return "see that the name leads here, and that the authority's " +
+		"requests to port 80 (HTTP-01) or 443 (TLS-ALPN-01) reach the addresses set for them"
+}
+
+// unreachable reports whether a request to the authority got no answer.
+func unreachable(err error) bool {
+	var request *url.Error
+	return errors.As(err, &request)
 }

@@ -58,7 +58,7 @@ func (m *Manager) storedSelfSigned(ctx context.Context) (*tls.Certificate, error
 		cert, err = tls.X509KeyPair(r.Value, r.Value)
 	}
 	if err != nil {
-		m.log.Error("the self-signed certificate that was kept can't be read; a new one with another fingerprint is made", "err", err)
+		m.log.Error("the self-signed certificate that was kept can't be read; a new one with another fingerprint is made", "error", err)
 		return nil, nil
 	}
 	return &cert, nil

@@ -24,9 +24,12 @@ var logFields = map[string]bool{
 }
 
 // saidByUs are messages of the ACME library about failures that Manager logs
-// itself, once and with what to do.
+// itself, once and with what to do. That an issuer gave nothing is said by the
+// library for each kind of challenge, and passed on, since Manager has only the
+// last one's reason; unless it is the same for all.
 var saidByUs = map[string]bool{
 	"challenge failed": true, "validating authorization": true, "will retry": true,
+	"HTTP request failed; retrying": true,
 }
 
 // zapToSlog is the ACME library's log as lines of ours, a level lower than it
@@ -63,7 +66,7 @@ func (z zapToSlog) Check(e zapcore.Entry, c *zapcore.CheckedEntry) *zapcore.Chec
 // Write implements zapcore.Core.
 func (z zapToSlog) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	level, all := zapLevels[e.Level], attrs(fields)
-	if saidByUs[e.Message] || canceled(all) {
+	if saidByUs[e.Message] || canceled(all) || slices.ContainsFunc(fields, isUnreachable) {
 		level = slog.LevelDebug
 	}
 	z.log.Log(context.Background(), level, "acme: "+cut(e.Message), all...)
@@ -96,6 +99,13 @@ func canceled(attrs []any) bool {
 		s, ok := a.(string)
 		return ok && strings.Contains(s, context.Canceled.Error())
 	})
+}
+
+// isUnreachable reports whether a field has the error of an authority that gave
+// no answer.
+func isUnreachable(f zapcore.Field) bool {
+	err, ok := f.Interface.(error)
+	return ok && unreachable(err)
 }
 
 func cut(s string) string {
