@@ -74,6 +74,7 @@ func (a *app) accountShowCommand() *cobra.Command {
 					{"May send as", grantsText(acc.Grants)},
 					{"Messages", countText(acc.Messages)},
 					{"Size", mail.Octets(acc.Octets)},
+					{"Held", mail.Octets(acc.HeldOctets)},
 					{"Quota", quotaText(acc.Quota)},
 					{"Added", timeText(acc.Created)},
 				})

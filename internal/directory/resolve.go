@@ -25,7 +25,7 @@ type Target struct {
 	// Detail is the sub-address, "tag" of user+tag; empty without one.
 	Detail string
 	// Quota is what the account may hold, zero for no limit, and Octets what it
-	// holds.
+	// holds, with what is held for it until later.
 	Quota, Octets int64
 }
 
@@ -160,7 +160,7 @@ func (w *walk) add(ctx context.Context, id mail.AccountID, detail string) error 
 		Address: fromKey(account.Address),
 		Detail:  detail,
 		Quota:   account.Quota,
-		Octets:  account.Octets,
+		Octets:  account.Octets + account.HeldOctets,
 	})
 	return nil
 }

@@ -351,3 +351,27 @@ func TestAHeldMessageThatIsDroppedIsForgotten(t *testing.T) {
 		}
 	})
 }
+
+func TestHeldMailCountsInTheQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, stop := holding(t)
+		defer stop()
+		s.hold("3600")
+		full, err := s.model.Account(t.Context(), s.accounts["bob"])
+		if err != nil || full.HeldOctets == 0 {
+			t.Fatalf("bob has %d octets held, error %v", full.HeldOctets, err)
+		}
+		full.Quota = full.HeldOctets + 10
+		if _, err := s.model.Change(t.Context(), store.PutAccount{Account: full}); err != nil {
+			t.Fatal(err)
+		}
+		m := s.connect()
+		defer m.Close()
+		for _, hold := range []string{"", " HOLDFOR=60"} {
+			got := say(t, m, "RSET", "MAIL FROM:<alice@example.test> SIZE=100"+hold, "RCPT TO:<bob@example.test>")
+			wantPrefix(t, "RCPT with"+hold, got[2], "452 4.2.2 Over quota")
+		}
+		time.Sleep(time.Hour)
+		s.bobHas(1) // what was accepted is released all the same
+	})
+}
