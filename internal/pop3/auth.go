@@ -48,17 +48,22 @@ func (s *Session) auth(a arguments) session.Step {
 
 const badBase64 = "that is not base64"
 
-// decodeInitial reads an initial response: nil if there is none; "=" is the empty
-// one (RFC 5034 §4).
+// decodeInitial reads an initial response: nil if there is none.
 func decodeInitial(text []byte, given bool) (response []byte, ok bool) {
-	switch {
-	case !given:
+	if !given {
 		return nil, true
-	case string(text) == "=":
+	}
+	response, ok = decodeResponse(text)
+	return response, ok && len(text) > 0
+}
+
+// decodeResponse reads a response. The empty one is "=" as an initial response
+// (RFC 5034 §4); curl writes it so later too.
+func decodeResponse(text []byte) ([]byte, bool) {
+	if string(text) == "=" {
 		return []byte{}, true
 	}
-	response, ok = decodeBase64(text)
-	return response, ok && len(response) > 0
+	return decodeBase64(text)
 }
 
 // decodeBase64 reads base64 with its padding and nothing else (RFC 4648 §3.3,
@@ -87,7 +92,7 @@ func (s *Session) response(line wire.Line) session.Step {
 	case string(line.Bytes) == "*":
 		return s.wrong("the login is cancelled")
 	}
-	response, ok := decodeBase64(line.Bytes)
+	response, ok := decodeResponse(line.Bytes)
 	if !ok {
 		return s.wrong(badBase64)
 	}

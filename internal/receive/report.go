@@ -140,7 +140,11 @@ func about(tx *smtp.Transaction) []slog.Attr {
 		slog.String("helo", clip(c.Helo)),
 		slog.String("from", tx.Envelope.From.String()))
 	if c.Account != 0 {
-		attrs = append(attrs, slog.String("account", c.Login))
+		how := c.Mechanism
+		if how == "" { // its address is trusted since a recent login
+			how = "POP-before-SMTP"
+		}
+		attrs = append(attrs, slog.String("account", c.Login), slog.String("mechanism", how))
 	}
 	return attrs
 }

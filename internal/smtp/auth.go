@@ -61,13 +61,20 @@ func isMechanism(name string) bool {
 	return name != "" && len(name) <= maxMechanism
 }
 
-// decodeInitial decodes an initial response; "=" is the empty one (RFC 4954 §4).
+// decodeInitial decodes an initial response, which is not left empty: then there
+// is none.
 func decodeInitial(text []byte) (response []byte, ok bool) {
+	response, ok = decodeResponse(text)
+	return response, ok && len(text) > 0
+}
+
+// decodeResponse decodes a response. The empty one is "=" as an initial response
+// (RFC 4954 §4); curl writes it so later too.
+func decodeResponse(text []byte) (response []byte, ok bool) {
 	if string(text) == "=" {
 		return []byte{}, true
 	}
-	response, ok = decodeBase64(text)
-	return response, ok && len(response) > 0
+	return decodeBase64(text)
 }
 
 // decodeBase64 decodes base64 as RFC 4954 §4 wants it: nothing beside the
@@ -102,7 +109,7 @@ func (s *server) response(l wire.Line) session.Step {
 	case string(line) == "*":
 		return s.endLogin(replyCancelled)
 	}
-	response, ok := decodeBase64(line)
+	response, ok := decodeResponse(line)
 	if !ok {
 		return s.endLogin(replyBadBase64)
 	}

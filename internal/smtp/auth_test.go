@@ -44,6 +44,7 @@ var loginScripts = []struct{ name, in, want string }{
 	{"bad base64", ehlo + "AUTH PLAIN " + alicePlain[:len(alicePlain)-1] + "\r\nAUTH PLAIN !!!!\r\n", "250, 501 5.5.2, 501 5.5.2"},
 	{"bad base64 in an answer", ehlo + "AUTH PLAIN\r\nno base64\r\nNOOP\r\n", "250, 334, 501 5.5.2, 250 2.0.0"},
 	{"white space in an answer", ehlo + "AUTH PLAIN\r\n" + alicePlain + " \r\nNOOP\r\n", "250, 334, 501 5.5.2, 250 2.0.0"},
+	{"an empty answer, as curl writes it", ehlo + "AUTH EXTERNAL\r\n=\r\nNOOP\r\n", "250, 334, 535 5.7.8, 250 2.0.0"},
 	{"stray bits in base64", ehlo + "AUTH LOGIN YR==\r\n", "250, 501 5.5.2"},
 	{"octets behind the initial response", ehlo + "AUTH PLAIN " + alicePlain + " x\r\n", "250, 501 5.5.2"},
 	{"controls in an answer", ehlo + "AUTH PLAIN\r\n\x00\x01\r\nNOOP\r\n", "250, 334, 501 5.5.2, 250 2.0.0"},
