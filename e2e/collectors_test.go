@@ -55,6 +55,7 @@ var collectors = []client{
 		mechanisms: []string{"USER", "APOP", "PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "EXTERNAL", "OAUTHBEARER"},
 		recipe:     muttCollects,
 		shown:      []login{{pop3s, "SCRAM-SHA-256"}, {pop3, "USER"}},
+		note:       muttNote,
 		lacks: []lack{
 			{"SCRAM-SHA-256-PLUS", "mutt gives GNU SASL no channel binding", "", "", ""},
 		},

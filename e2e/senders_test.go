@@ -50,6 +50,7 @@ var senders = []client{
 		mechanisms: []string{"PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "EXTERNAL", "OAUTHBEARER"},
 		recipe:     muttSends,
 		shown:      []login{{submissions, "SCRAM-SHA-256"}, {submission, "PLAIN"}, {submissions, "OAUTHBEARER"}},
+		note:       muttNote,
 		lacks: []lack{
 			{"SCRAM-SHA-256-PLUS", "mutt gives GNU SASL no channel binding", "", "", ""},
 		},
@@ -99,6 +100,9 @@ var senders = []client{
 		lacks: cannotBeTyped,
 	},
 }
+
+const muttNote = "Name the authenticators: Debian's mutt chooses SCRAM-SHA-256-PLUS by itself wherever it is offered, can't do it, and gives up. " +
+	"Where nobody can be told, leave SCRAM-SHA-256-PLUS out of `login.mechanisms`."
 
 const swaksTries = "swaks --server 127.0.0.1:1 --to x@example.org --auth-user x --auth-password x --auth "
 
