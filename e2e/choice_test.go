@@ -8,6 +8,21 @@ import (
 	"testing"
 )
 
+// TestCurlNeedNotNameTheUserOfACertificate: where no user is named, curl answers
+// with "=", as it may only at once (RFC 4954 §4).
+func TestCurlNeedNotNameTheUserOfACertificate(t *testing.T) {
+	p := startPeople(t, forgiving)
+	text, _ := p.letter("EXTERNAL")
+	for _, l := range []login{{submission, "EXTERNAL"}, {submissions, "EXTERNAL"}} {
+		r := curlSends(l.service, l.mechanism)
+		r.command = strings.Replace(r.command, "--user {user}:", "--user :", 1)
+		if printed, err := r.with(p.words(l.service, "", "", text)).run(t, p.folder(t, text)); err != nil {
+			t.Errorf("%v\n%s", err, printed)
+		}
+		p.wantLogin(t, l, "ok")
+	}
+}
+
 // TestClientsChooseForThemselves leaves the choice of a mechanism to clients, on
 // a server as it is without any settings of its own.
 func TestClientsChooseForThemselves(t *testing.T) {

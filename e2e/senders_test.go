@@ -10,8 +10,7 @@ var senders = []client{
 		mechanisms: []string{"PLAIN", "LOGIN", "CRAM-MD5", "EXTERNAL", "OAUTHBEARER"},
 		recipe:     curlSends,
 		shown:      []login{{submissions, "PLAIN"}, {submission, "PLAIN"}, {submissions, "EXTERNAL"}, {submissions, "OAUTHBEARER"}},
-		note: "With EXTERNAL, name the user: with an empty name curl answers with `=`, which is not base64. " +
-			"Without `--login-options` curl takes CRAM-MD5 as soon as the server offers it, that is when any account has a legacy secret.",
+		note:       "Name the mechanism where CRAM-MD5 is offered: curl prefers it, and tries no other when it has failed.",
 		lacks: []lack{
 			{"SCRAM-SHA-256", "Debian's curl is built without GNU SASL", "curl --version", "Features: ", "gsasl"},
 			{"SCRAM-SHA-256-PLUS", "curl has no channel binding for SASL", "", "", ""},
