@@ -218,13 +218,16 @@ func (e *engine) run(ctx context.Context, listeners []opened, ready func()) erro
 	netserver.NotifyStopping()
 	e.log.Info("stopping", "grace", e.cfg.Limits.Grace)
 	e.logins.Stop()
-	err = e.server.Shutdown(context.Background())
+	if err := e.server.Shutdown(context.Background()); err != nil {
+		// It is what the time of grace is for: nothing was acknowledged to them.
+		e.log.Warn("not everybody was done when the time of grace was over", "error", err)
+	}
 	cancel(nil)
 	wg.Wait()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause
 	}
-	return err
+	return nil
 }
 
 // serveAdmin starts the administration socket and, if it is configured, the

@@ -27,6 +27,8 @@ func serve(ctx context.Context, cfg *config.Config, doubts config.Problems, stde
 	if err != nil {
 		return err
 	}
+	hangups := takeHangups()
+	defer signal.Stop(hangups)
 	log.Info("starting", "version", readVersion().Version, "pid", os.Getpid(), "hostname", cfg.Hostname, "data", cfg.Data)
 	for _, p := range doubts {
 		place := []any{"help", p.Help}
@@ -40,7 +42,7 @@ func serve(ctx context.Context, cfg *config.Config, doubts config.Problems, stde
 	if err != nil {
 		return err
 	}
-	defer onHangup(e.reload)()
+	defer onHangup(hangups, e.reload)()
 	listeners, err := e.listen()
 	if err != nil {
 		e.close()
@@ -60,25 +62,28 @@ func serve(ctx context.Context, cfg *config.Config, doubts config.Problems, stde
 // log or its output has gone.
 func outliveReader() { signal.Ignore(syscall.SIGPIPE) }
 
-// onHangup calls f at each SIGHUP until stop is called. Many send it to have
-// files read again, and must not end the server with it.
-func onHangup(f func()) (stop func()) {
-	hangup, done := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(hangup, syscall.SIGHUP)
+// takeHangups takes SIGHUP from now on. Many send it to have files read again, and
+// must not end the server with it, nor while it starts; the first waits until then.
+func takeHangups() chan os.Signal {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	return hangups
+}
+
+// onHangup calls f at each SIGHUP until stop is called.
+func onHangup(hangups <-chan os.Signal, f func()) (stop func()) {
+	done := make(chan struct{})
 	go func() {
 		for {
 			select {
-			case <-hangup:
+			case <-hangups:
 				f()
 			case <-done:
 				return
 			}
 		}
 	}()
-	return func() {
-		signal.Stop(hangup)
-		close(done)
-	}
+	return func() { close(done) }
 }
 
 // reload reads certificates in files again. The rest of the configuration is

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"io"
@@ -25,6 +26,7 @@ func newTestEngine(t *testing.T) (*engine, []opened) {
 	cfg := config.Default()
 	cfg.Data = t.TempDir()
 	cfg.Hostname = "mail.example.org"
+	cfg.Limits.Grace = config.Second / 10
 	cfg.Listeners = []config.Listener{{Name: "smtp", Protocol: config.ProtocolSMTP, Role: config.RoleMX, Address: loopback(0)}}
 	e, err := newEngine(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -167,6 +169,68 @@ func TestTheLogBeginsAndEndsWithTheServer(t *testing.T) {
 	if last := lines[len(lines)-1]; !strings.HasSuffix(last, "msg=stopped") {
 		t.Errorf("got %q last, want that it has stopped", last)
 	}
+}
+
+func TestAServerOutlivesHangupWhileItStarts(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no such signals")
+	}
+	cmd := command(t, "serve", "--config", "p.toml")
+	conf := "data = \".\"\n[log]\nformat = \"json\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:0\"\n"
+	if err := os.WriteFile(filepath.Join(cmd.Dir, "p.toml"), []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	log := json.NewDecoder(stderr)
+	awaitLog(t, log, "starting")
+	cmd.Process.Signal(syscall.SIGHUP)
+	awaitLog(t, log, "SIGHUP: certificates are read again; for other changes of the configuration restart the server")
+	cmd.Process.Signal(syscall.SIGTERM)
+	awaitLog(t, log, "stopped")
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("got %v, want exit code 0", err)
+	}
+}
+
+func TestAServerThatCutsConnectionsOffHasStoppedCleanly(t *testing.T) {
+	e, listeners := newTestEngine(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var conn net.Conn
+	err := e.run(ctx, listeners, func() {
+		conn = inTransaction(t, listeners[0].socket.Addr().String())
+		stop()
+	})
+	if conn != nil {
+		defer conn.Close()
+	}
+	if err != nil {
+		t.Errorf("got %v, want no error", err)
+	}
+}
+
+// inTransaction returns a connection whose transaction is open.
+func inTransaction(t *testing.T, address string) net.Conn {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	io.WriteString(conn, "HELO x\r\nMAIL FROM:<a@example.com>\r\n")
+	lines := bufio.NewScanner(conn)
+	for range 3 {
+		if !lines.Scan() || lines.Text()[0] != '2' {
+			t.Errorf("got %q %v, want a transaction", lines.Text(), lines.Err())
+		}
+	}
+	return conn
 }
 
 // awaitLog reads lines of JSON until one has the message, and returns its address.
