@@ -3,8 +3,8 @@ package netserver
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/pires/go-proxyproto"
@@ -60,12 +60,17 @@ func (c *conn) believe(h *proxyproto.Header) error {
 // another reason.
 func (c *conn) headerFailed(err error) error {
 	if c.toldToLeave() || c.srv.stopping.Load() {
-		return err
+		return errInterrupted
+	}
+	why := reason(err)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.l.metrics.timeouts.Inc()
+		why = "timeout"
 	}
 	c.l.metrics.refused[badHeader].Inc()
 	c.srv.log.Warn("no valid PROXY header", "conn", c.info.ID, "listener", c.l.Name,
-		"remote", c.info.Remote, "error", reason(err))
-	return fmt.Errorf("PROXY header: %w", err)
+		"remote", c.info.Remote, "error", why)
+	return errors.New("PROXY header: " + why)
 }
 
 // contains reports whether one of the prefixes has the address.

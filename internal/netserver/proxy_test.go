@@ -91,6 +91,10 @@ func TestTrustedProxyMustSendAHeader(t *testing.T) {
 				if n := w.rec.count("start"); n != 0 {
 					t.Errorf("%d sessions started, want none", n)
 				}
+				synctest.Wait()
+				if tt.send == "" && !strings.Contains(w.log.String(), `why="PROXY header: timeout"`) {
+					t.Errorf("the log doesn't say that it was the header:\n%s", w.log.String())
+				}
 			})
 		})
 	}
@@ -131,6 +135,9 @@ func TestShutdownDoesNotWaitForAProxyHeader(t *testing.T) {
 		synctest.Wait()
 		if err := w.srv.Shutdown(t.Context()); err != nil {
 			t.Errorf("got %v, want nil", err)
+		}
+		if !strings.Contains(w.log.String(), "why=shutdown") {
+			t.Errorf("the log doesn't say that it was the shutdown:\n%s", w.log.String())
 		}
 	})
 }
