@@ -220,6 +220,10 @@ func (d *Directory) renew(ctx context.Context, account *store.Account, r renewal
 		return
 	}
 	made.replace(account)
+	// Who remembers this login by its version is to find the account unchanged.
+	if now, err := d.st.Account(ctx, account.ID); err == nil && now.Password == account.Password && now.SCRAM == account.SCRAM {
+		account.Version = now.Version
+	}
 	d.o.Logger.Info("the password was hashed anew", "account", account.Address)
 }
 
