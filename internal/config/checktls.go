@@ -151,7 +151,9 @@ func (k *checker) acme() {
 		}
 		return
 	}
-	k.webAddress("acme.directory", a.Directory)
+	if u, err := url.Parse(a.Directory); err != nil || u.Host == "" || u.Scheme != "https" {
+		k.notPrivate("acme.directory", a.Directory)
+	}
 	if a.HTTP == "" && a.TLSALPN == "" {
 		k.report("acme", Problem{
 			Message: "[acme] has no way to prove the names", Help: `write http = ":80" or tls_alpn = ":443"`,
@@ -160,10 +162,9 @@ func (k *checker) acme() {
 	if len(a.Names) == 0 && k.c.Hostname == "" {
 		k.report("acme", Problem{Message: "[acme] has no names", Help: `write names = ["mail.example.org"], or hostname`})
 	}
-	for _, name := range a.Names {
-		if _, err := mail.ParseDomain(name); err != nil {
-			k.report("acme.names", Problem{Message: fmt.Sprintf("a name can't be %q: %v", name, err), Help: "write host names"})
-		}
+	k.acmeNames("acme.names", a.Names...)
+	if len(a.Names) == 0 && k.c.Hostname != "" {
+		k.acmeNames("hostname", k.c.Hostname)
 	}
 	taken := k.addresses()
 	for _, at := range []struct{ path, address string }{{"acme.http", a.HTTP}, {"acme.tls_alpn", a.TLSALPN}} {
@@ -180,6 +181,27 @@ func (k *checker) acme() {
 			k.report(at.path, Problem{Message: at.address + " is listened on already", Help: "see " + other})
 		}
 		taken[key] = at.path
+	}
+}
+
+// acmeNames refuses names that no certificate can be obtained for.
+func (k *checker) acmeNames(path string, names ...string) {
+	for _, name := range names {
+		domain, err := mail.ParseDomain(name)
+		why, help := "", "write host names"
+		switch plain := strings.ToLower(strings.TrimSuffix(name, ".")); {
+		case err != nil:
+			why = err.Error()
+		case strings.Trim(domain, "abcdefghijklmnopqrstuvwxyz0123456789-.") != "", net.ParseIP(domain) != nil:
+			why = "no authority gives a certificate for it"
+		case !strings.Contains(domain, "."):
+			why, help = "it is no whole host name", "write it with its domain; or write names = [\"mail.example.org\"] below [acme]"
+		case domain != plain:
+			why, help = "it is not in ASCII", "write "+domain
+		default:
+			continue
+		}
+		k.report(path, Problem{Message: fmt.Sprintf("a name can't be %q: %s", name, why), Help: help})
 	}
 }
 
@@ -204,6 +226,10 @@ func (k *checker) webAddress(path, address string) {
 	if err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()+":0")) {
 		return
 	}
+	k.notPrivate(path, address)
+}
+
+func (k *checker) notPrivate(path, address string) {
 	k.report(path, Problem{Message: fmt.Sprintf("the address can't be %q", address), Help: "write one that begins with https://"})
 }
 
