@@ -67,10 +67,7 @@ func (s *Store) rebuild(known identity, whole bool) error {
 	if err := errors.Join(s.fs.RemoveAll(fresh), s.fs.RemoveAll(raw)); err != nil {
 		return fileFault(op, err)
 	}
-	b := &rebuilder{s: s}
-	if whole {
-		b.live = s.liveTables(old)
-	}
+	b := &rebuilder{s: s, whole: whole, live: s.liveTables(old)}
 	err := b.gather(old, raw)
 	if err == nil {
 		err = b.emit(fresh, known)
@@ -122,8 +119,10 @@ type rebuilder struct {
 	raw        *pebble.DB // length and key → sequence number, table, kind, value
 	spans      []deletedSpan
 	gaps       []gap
-	gapsBefore int                           // the last table that was damaged
-	live       map[uint64]pebble.SSTableInfo // the tables that are in use; nil: not known
+	gapsBefore int                  // the last table that was damaged
+	live       map[uint64]liveTable // what the index says of its tables; nil: nothing
+	whole      bool                 // that is all that are in use
+	marks      []mark
 	tables     int
 	bad        int
 
@@ -131,6 +130,12 @@ type rebuilder struct {
 	doubted int
 	key     []byte
 	val     []byte
+}
+
+// liveTable is a table that the index uses, and its level.
+type liveTable struct {
+	pebble.SSTableInfo
+	level int
 }
 
 // deletedSpan is a deletion of all keys from start to before end.
@@ -161,7 +166,7 @@ func (b *rebuilder) gather(old, raw string) error {
 		if !ok || err != nil {
 			continue
 		}
-		if _, used := b.live[num]; b.live != nil && !used {
+		if _, used := b.live[num]; b.whole && b.live != nil && !used {
 			continue // its records are in others, those newer than it has
 		}
 		b.tables++
@@ -177,6 +182,9 @@ func (b *rebuilder) gather(old, raw string) error {
 	}
 	if b.tables == 0 {
 		return errors.New("it has no tables")
+	}
+	for i := range b.gaps {
+		b.gaps[i].after = b.before(b.gaps[i].table)
 	}
 	return nil
 }
@@ -205,13 +213,13 @@ func (b *rebuilder) table(path string, num uint64) (damaged, err error) {
 		return err, nil
 	}
 	defer it.Close()
-	var lost gap
+	lost := gap{table: num}
 	for kv := it.First(); kv != nil; kv = it.Next() {
 		lost.first = append(lost.first[:0], kv.K.UserKey...)
 		v, _, verr := kv.Value(nil)
 		if verr != nil {
 			damaged = verr
-			b.gaps = append(b.gaps, gap{bytes.Clone(lost.first), bytes.Clone(lost.first)})
+			b.gaps = append(b.gaps, gap{first: bytes.Clone(lost.first), last: bytes.Clone(lost.first), table: num})
 			continue
 		}
 		if err := b.take(kv.K.UserKey, v, uint64(kv.SeqNum()), num, byte(kv.Kind())); err != nil {
@@ -242,16 +250,16 @@ func (b *rebuilder) unread(num uint64) {
 		b.gapsBefore = len(b.gaps)
 		return
 	}
-	var g gap // the whole index
+	g := gap{table: num} // the whole index
 	if t, ok := b.live[num]; ok {
-		g = gap{t.Smallest.UserKey, t.Largest.UserKey}
+		g.first, g.last = t.Smallest.UserKey, t.Largest.UserKey
 	}
 	b.gaps = append(b.gaps, g)
 	b.gapsBefore = len(b.gaps)
 }
 
 // liveTables returns the tables that an index which can be opened uses, or nil.
-func (s *Store) liveTables(dir string) map[uint64]pebble.SSTableInfo {
+func (s *Store) liveTables(dir string) map[uint64]liveTable {
 	o := s.plainOptions()
 	o.ReadOnly = true
 	db, err := pebble.Open(dir, o)
@@ -263,10 +271,10 @@ func (s *Store) liveTables(dir string) map[uint64]pebble.SSTableInfo {
 	if err != nil {
 		return nil
 	}
-	live := make(map[uint64]pebble.SSTableInfo)
-	for _, tables := range levels {
+	live := make(map[uint64]liveTable)
+	for level, tables := range levels {
 		for _, t := range tables {
-			live[uint64(t.BackingSSTNum)] = t
+			live[uint64(t.BackingSSTNum)] = liveTable{t, level}
 		}
 	}
 	return live
@@ -290,6 +298,9 @@ func (b *rebuilder) deletions(r *sstable.Reader) {
 func (b *rebuilder) take(key, value []byte, seq, table uint64, kind byte) error {
 	if len(key) > math.MaxUint16 {
 		return nil
+	}
+	if bytes.Equal(key, keyApplied) {
+		b.mark(value, seq, table)
 	}
 	b.key = append(binary.BigEndian.AppendUint16(b.key[:0], uint16(len(key))), key...)
 	b.val = binary.BigEndian.AppendUint64(b.val[:0], seq)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -13,16 +14,60 @@ import (
 
 // gap is where keys of a damaged table are lost: from first to last. A last of
 // nil is the end of the index.
-type gap struct{ first, last []byte }
+type gap struct {
+	first, last []byte
+	table       uint64
+	// after is the number of the last commit that is known to be in older tables
+	// whole: nothing of it, or of those before it, was in the damaged one.
+	after uint64
+}
+
+func (g *gap) has(key []byte) bool {
+	return bytes.Compare(key, g.first) >= 0 && (g.last == nil || bytes.Compare(key, g.last) <= 0)
+}
 
 // inGap reports whether the record of a key may have been in a damaged block.
 func (b *rebuilder) inGap(key []byte) bool {
-	for _, g := range b.gaps {
-		if bytes.Compare(key, g.first) >= 0 && (g.last == nil || bytes.Compare(key, g.last) <= 0) {
-			return true
+	return slices.ContainsFunc(b.gaps, func(g gap) bool { return g.has(key) })
+}
+
+// lost reports whether what a commit said of a key may have been in a damaged
+// block.
+func (b *rebuilder) lost(key []byte, lsn uint64) bool {
+	return slices.ContainsFunc(b.gaps, func(g gap) bool { return lsn > g.after && g.has(key) })
+}
+
+// mark is a table's record of the last commit that had been applied, which each
+// commit writes along.
+type mark struct{ table, seq, lsn uint64 }
+
+func (b *rebuilder) mark(value []byte, seq, table uint64) {
+	if a, err := decodeApplied(value); err == nil {
+		b.marks = append(b.marks, mark{table, seq, a.lsn})
+	}
+}
+
+// before returns the number of the last commit that is in tables older than a
+// damaged one, zero if that can't be told.
+//
+// It can be for a table of level 0 among whose keys is the mark: it came from a
+// flush, which writes whole commits, or from several flushes that followed each
+// other. Older versions of a key are below newer ones: the marks in levels below,
+// and in level 0 those with smaller sequence numbers, are of commits before all
+// that the damaged table had.
+func (b *rebuilder) before(table uint64) (lsn uint64) {
+	t, known := b.live[table]
+	span := gap{first: t.Smallest.UserKey, last: t.Largest.UserKey}
+	if !known || t.level > 0 || !span.has(keyApplied) {
+		return 0
+	}
+	for _, m := range b.marks {
+		other, known := b.live[m.table]
+		if known && m.table != table && (other.level > 0 || m.seq < uint64(t.SmallestSeqNum)) {
+			lsn = max(lsn, m.lsn)
 		}
 	}
-	return false
+	return lsn
 }
 
 // replayGaps lays what commits still in the log say of keys in gaps as ground,
@@ -40,7 +85,7 @@ func (b *rebuilder) replayGaps(db *pebble.DB, id storeID) error {
 		if err != nil {
 			return err
 		}
-		err = eachRedo(f, num, id, func(_ int64, _ *frameHeader, redo []byte) error { return b.applyGaps(db, redo) })
+		err = eachRedo(f, num, id, func(_ int64, h *frameHeader, redo []byte) error { return b.applyGaps(db, h.lsn, redo) })
 		if err = errors.Join(err, f.Close()); err != nil {
 			return err
 		}
@@ -80,8 +125,8 @@ func eachRedo(file vfs.File, num uint64, id storeID, f func(off int64, h *frameH
 	return nil
 }
 
-// applyGaps applies those changes of a redo that fall into gaps.
-func (b *rebuilder) applyGaps(db *pebble.DB, redo []byte) error {
+// applyGaps applies those changes of a commit's redo that fall into gaps.
+func (b *rebuilder) applyGaps(db *pebble.DB, lsn uint64, redo []byte) error {
 	batch, whole := db.NewBatch(), db.NewBatch()
 	defer batch.Close()
 	defer whole.Close()
@@ -100,7 +145,7 @@ func (b *rebuilder) applyGaps(db *pebble.DB, redo []byte) error {
 		switch {
 		case kind == pebble.InternalKeyKindRangeDelete:
 			err = batch.DeleteRange(key, value, nil)
-		case !b.inGap(key) || key[0] == tableSegment || bytes.Equal(key, keyApplied):
+		case !b.lost(key, lsn) || key[0] == tableSegment || bytes.Equal(key, keyApplied):
 		case kind == pebble.InternalKeyKindDelete:
 			err = batch.Delete(key, nil)
 		case kind == pebble.InternalKeyKindSet:
