@@ -148,7 +148,8 @@ func New(st store.Directory, o Options) *Directory {
 		holders: holders{st: st, records: o.Records, log: o.Logger, now: o.Now},
 	}
 	d.holders.load(context.Background())
-	if _, err := d.keys.load(); err != nil && !fault.Is(err, fault.NotFound) {
+	// That there is no file is as it should be until somebody has a legacy secret.
+	if _, err := d.keys.load(); err != nil && (!fault.Is(err, fault.NotFound) || d.holders.kept.some()) {
 		o.Logger.Error("the key file can't be used: nobody can log in with a legacy secret", "error", err)
 	}
 	d.giveBack = time.AfterFunc(hashPause, debug.FreeOSMemory)

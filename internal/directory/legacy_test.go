@@ -159,7 +159,12 @@ func TestKeyFileThatCantBeUsed(t *testing.T) {
 			right, err := os.ReadFile(path)
 			h.ok(err)
 			h.ok(row.spoil(path))
+			h.log.Reset()
 			next := h.again()
+			const noneCan = "nobody can log in with a legacy secret"
+			if log := h.log.String(); row.name != "another key" && (!strings.Contains(log, noneCan) || !strings.Contains(log, row.says)) {
+				t.Errorf("at the start the log says %q", log)
+			}
 			h.log.Reset()
 			if got := next.secretOf("alice@a.test"); got != "" {
 				t.Errorf("it is opened as %q", got)
