@@ -40,8 +40,8 @@ those that were given, whether or not there is such an account.`,
 			if f.Limit < 0 {
 				return usagef("--limit is a number from 0")
 			}
-			if _, err := netip.ParseAddr(f.Address); f.Address != "" && err != nil {
-				return usagef("--from %q is no Internet address", f.Address)
+			if f.Address != "" && !isNetwork(f.Address) {
+				return usagef("--from %q is no Internet address or network", f.Address)
 			}
 			return a.withClient(cmd.Context(), func(c *admin.Client) error {
 				return needsServer(printList(a.stdout, asJSON, c.Logins(cmd.Context(), f), "TIME\tFROM\tNAME\tPROTOCOL\tHOW\tRESULT", loginRow))
@@ -50,10 +50,17 @@ those that were given, whether or not there is such an account.`,
 	}
 	jsonFlag(cmd, &asJSON)
 	cmd.Flags().StringVar(&f.Account, "account", "", "only those as `ADDRESS`")
-	cmd.Flags().StringVar(&f.Address, "from", "", "only those from the Internet address `IP`")
+	cmd.Flags().StringVar(&f.Address, "from", "", "only those from the Internet address or network `IP`")
 	cmd.Flags().BoolVar(&f.FailedOnly, "failed", false, "only those that failed")
 	cmd.Flags().IntVar(&f.Limit, "limit", 100, "at most the latest `N`; 0: all")
 	return cmd
+}
+
+// isNetwork reports whether a text is an Internet address or a network.
+func isNetwork(s string) bool {
+	_, noAddr := netip.ParseAddr(s)
+	_, noPrefix := netip.ParsePrefix(s)
+	return noAddr == nil || noPrefix == nil
 }
 
 func loginRow(e login.Entry) []string {
