@@ -48,11 +48,16 @@ func FuzzExchanges(f *testing.F) {
 	f.Add(uint8(3), []byte("n,,\x01auth=Bearer good\x01\x01"), []byte("\x01"), []byte{})
 	f.Add(uint8(4), []byte("bob@example.org"), []byte{}, []byte{})
 	f.Add(uint8(5), []byte("alice@example.org 00000000000000000000000000000000"), []byte{}, []byte{})
+	f.Add(uint8(6), []byte("alice@example.org 00000000000000000000000000000000"), []byte{}, []byte{})
 	all := sasl.Mechanisms()
+	var names []string // CRAM-MD5 is offered beside PLAIN only if it is named
+	for _, m := range all {
+		names = append(names, m.Name)
+	}
 	f.Fuzz(func(t *testing.T, which uint8, a, b, c []byte) {
 		var log bytes.Buffer
 		s := New(Options{
-			Directory: newPeople(), Tokens: tokens{"good": "alice@example.org"},
+			Directory: newPeople(), Tokens: tokens{"good": "alice@example.org"}, Mechanisms: names,
 			Policy: Policy{MaxDelay: -1}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 		})
 		conn := from(t, "192.0.2.1")
