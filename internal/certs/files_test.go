@@ -11,11 +11,14 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -162,6 +165,21 @@ func TestCertificateAndKeyMayStandInOneFile(t *testing.T) {
 			m := newManager(t, Options{Files: []Pair{{file, file}}})
 			leaf.wants(t, served(t, m, "mail.example.org"))
 		})
+	}
+}
+
+func TestWhatToDoAboutAFileIsSaid(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		says string
+	}{
+		{fs.ErrNotExist, "there is no such file"},
+		{&fs.PathError{Op: "open", Path: "key.pem", Err: syscall.EACCES}, "the server may not read it"},
+		{errors.New("input/output error"), "input/output error"},
+	} {
+		if got := openError(c.err); !strings.Contains(got.Error(), c.says) {
+			t.Errorf("of %v: got %q, want %q in it", c.err, got, c.says)
+		}
 	}
 }
 

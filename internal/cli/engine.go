@@ -21,14 +21,11 @@ import (
 	"postrider/internal/observe"
 	"postrider/internal/pop3"
 	"postrider/internal/receive"
+	"postrider/internal/sasl"
 	"postrider/internal/session"
 	"postrider/internal/smtp"
 	"postrider/internal/store"
 )
-
-// maxAuthLine is the longest line on a listener where clients log in, in octets
-// with its CRLF (RFC 4954 §4.5, RFC 5034 §4).
-const maxAuthLine = 12_288
 
 // adminSocket is where the data folder's administration socket is.
 func adminSocket(data string) string { return filepath.Join(data, "admin.sock") }
@@ -282,7 +279,7 @@ func (e *engine) listener(l *config.Listener) (netserver.Listener, error) {
 		New:             e.sessions[l.Protocol],
 	}
 	if l.Submits() || l.Protocol == config.ProtocolPOP3 {
-		made.MaxLine = maxAuthLine
+		made.MaxLine = sasl.MaxLine
 	}
 	if mode == config.TLSNone {
 		return made, nil

@@ -122,20 +122,7 @@ func TestAServerOutlivesHangupAndTheReaderOfItsLog(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no such signals")
 	}
-	cmd := command(t, "serve", "--config", "p.toml")
-	conf := "data = \".\"\n[log]\nformat = \"json\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:0\"\n"
-	if err := os.WriteFile(filepath.Join(cmd.Dir, "p.toml"), []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill() })
-	log := json.NewDecoder(stderr)
+	cmd, stderr, log := startServe(t)
 	awaitLog(t, log, "configuration: there is no postmaster")
 	address := awaitLog(t, log, "listening")
 	cmd.Process.Signal(syscall.SIGHUP)
@@ -175,20 +162,7 @@ func TestAServerOutlivesHangupWhileItStarts(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no such signals")
 	}
-	cmd := command(t, "serve", "--config", "p.toml")
-	conf := "data = \".\"\n[log]\nformat = \"json\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:0\"\n"
-	if err := os.WriteFile(filepath.Join(cmd.Dir, "p.toml"), []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill() })
-	log := json.NewDecoder(stderr)
+	cmd, _, log := startServe(t)
 	awaitLog(t, log, "starting")
 	cmd.Process.Signal(syscall.SIGHUP)
 	awaitLog(t, log, "SIGHUP: certificates are read again; for other changes of the configuration restart the server")
@@ -231,6 +205,26 @@ func inTransaction(t *testing.T, address string) net.Conn {
 		}
 	}
 	return conn
+}
+
+// startServe starts a server with one listener, and returns where its log comes
+// from.
+func startServe(t *testing.T) (cmd *exec.Cmd, stderr io.Closer, log *json.Decoder) {
+	t.Helper()
+	cmd = command(t, "serve", "--config", "p.toml")
+	conf := "data = \".\"\n[log]\nformat = \"json\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:0\"\n"
+	if err := os.WriteFile(filepath.Join(cmd.Dir, "p.toml"), []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	return cmd, pipe, json.NewDecoder(pipe)
 }
 
 // awaitLog reads lines of JSON until one has the message, and returns its address.

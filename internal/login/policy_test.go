@@ -353,6 +353,55 @@ func TestTooManyAnswersHeldBackAreBusy(t *testing.T) {
 	})
 }
 
+func TestTooManyWhoWaitAtOneGateAreBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, func(o *Options) { o.Policy.PairFailures = 1 })
+		ctx, cancel := context.WithCancel(t.Context())
+		enter := func() (*pass, error) {
+			return d.guard.enter(ctx, netip.MustParseAddr("192.0.2.1"), "alice@example.org")
+		}
+		inside, err := enter()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for range maxQueue {
+			all.Go(func() {
+				_, err := enter()
+				wantKind(t, "one whose client has gone", err, "transient")
+			})
+		}
+		synctest.Wait()
+		_, err = enter()
+		wantKind(t, "one more", err, "busy")
+		cancel()
+		all.Wait()
+		inside.abandon()
+	})
+}
+
+func TestALoginSparesFromTheLockOutOfItsAddressForSomeDays(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		after time.Duration
+		kind  string
+	}{{"an hour before", knownFor - time.Hour, "ok"}, {"afterwards", knownFor, "busy"}} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk(t, undelayed)
+				_, err := d.Password(from(t, "192.0.2.1"), "alice@example.org", alicesPassword)
+				wantKind(t, "the login", err, "ok")
+				time.Sleep(c.after)
+				for i := range DefaultAddressFailures {
+					d.fails(t, from(t, "192.0.2.1"), fmt.Sprintf("u%d@example.org", i), 1)
+				}
+				_, err = d.Password(from(t, "192.0.2.1"), "alice@example.org", alicesPassword)
+				wantKind(t, "alice", err, c.kind)
+			})
+		})
+	}
+}
+
 func TestFailuresCountWithinTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, func(o *Options) { o.Policy.MaxDelay = -1 })

@@ -12,7 +12,7 @@ import (
 
 // MaxAuthLine is the longest line of AUTH and of its responses in octets, CRLF
 // included: what RFC 5034 §4 and RFC 4954 §4 find sufficient.
-const MaxAuthLine = 12_288
+const MaxAuthLine = sasl.MaxLine
 
 // mechanisms returns the mechanisms that may be used now, the best first.
 func (s *Session) mechanisms() []string { return s.people.Mechanisms(s.c) }

@@ -10,6 +10,10 @@ import (
 	"postrider/internal/session"
 )
 
+// MaxLine is the longest line that carries a message of a mechanism, in octets
+// with its base64 and CRLF (RFC 4954 §4.5, RFC 5034 §4).
+const MaxLine = 12_288
+
 // Identity is who has proven a name.
 type Identity struct {
 	Account mail.AccountID
@@ -32,8 +36,7 @@ type Authenticator interface {
 	// is not among them.
 	Mechanisms(c *session.Conn) []string
 	// Begin begins an exchange. NotFound: there is no such mechanism here.
-	// Denied: it may not be used without TLS. Busy: too many logins have failed
-	// from this address; the session says so, and that it passes.
+	// Denied: it may not be used without TLS.
 	Begin(c *session.Conn, mechanism string) (Exchange, error)
 	// Password logs in with a name and a password as POP3's USER and PASS have
 	// them. The errors are those of Exchange.Respond; Denied also where a password
@@ -60,8 +63,8 @@ type Exchange interface {
 	//
 	// Denied: the name is not proven; always the same, whatever was wrong. Invalid:
 	// the message is not what the mechanism asks for; Reason has what may be shown
-	// to the peer. Busy: too many failures, see Authenticator.Begin. Other kinds: it
-	// can't be told now.
+	// to the peer. Busy: too many logins have failed from this address; the session
+	// says so, and that it passes. Other kinds: it can't be told now.
 	Respond(ctx context.Context, response []byte) (Step, error)
 }
 

@@ -1,6 +1,10 @@
 package smtp
 
-import "time"
+import (
+	"time"
+
+	"postrider/internal/sasl"
+)
 
 // Options are the limits and the name of an SMTP server. Zero fields mean the
 // defaults below.
@@ -62,7 +66,7 @@ const (
 	TeachPatience = 40
 	// MaxAuthLine is the longest line of AUTH and of the answers to its challenges,
 	// in octets with the CRLF (RFC 4954 §4). Other commands have wire.MaxLine.
-	MaxAuthLine = 12_288
+	MaxAuthLine = sasl.MaxLine
 	// MaxHello is the longest name a client may give itself, in octets.
 	MaxHello = 255
 	// MaxListed is how many lines the answer to VRFY or EXPN has at most.

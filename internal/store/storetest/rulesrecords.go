@@ -138,12 +138,12 @@ func testRecordsOwned(e *env) {
 	value := []byte("value")
 	want := store.Record{Key: "k", Value: []byte("value"), Changed: day}
 	e.ok(e.st.PutRecord(e.ctx, store.Record{Key: "k", Value: value, Changed: day}))
-	copy(value, "XXXXX")
+	copy(value, "-----")
 	e.sameRecord(want)
 	got, err := e.st.Record(e.ctx, "k")
 	e.ok(err)
-	copy(got.Value, "XXXXX")
+	copy(got.Value, "-----")
 	e.sameRecord(want)
-	copy(e.records("")[0].Value, "XXXXX")
+	copy(e.records("")[0].Value, "-----")
 	e.sameRecord(want)
 }
