@@ -254,6 +254,10 @@ func (m *Manager) Config(protocol string, clientCAs *x509.CertPool) *tls.Config 
 	return c
 }
 
+// Ready reports whether there is any certificate: an authority may not have given
+// the first one yet.
+func (m *Manager) Ready() bool { return len(m.table.Load().all) > 0 }
+
 // certificate chooses for a handshake.
 func (m *Manager) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	m.glance()

@@ -183,3 +183,20 @@ func TestMetricsSayWhenCertificatesEndAndCountRenewals(t *testing.T) {
 		t.Error("a second registration: got no error")
 	}
 }
+
+func TestManagerIsReadyWithItsFirstCertificate(t *testing.T) {
+	acme := &ACME{Directory: "https://127.0.0.1:1/directory", Names: []string{"mail.example.org"}, HTTP: "127.0.0.1:0"}
+	for _, c := range []struct {
+		name string
+		o    Options
+		want bool
+	}{
+		{"self-signed", Options{SelfSigned: true}, true},
+		{"none from the authority yet", Options{ACME: acme}, false},
+		{"a self-signed one until then", Options{ACME: acme, SelfSigned: true}, true},
+	} {
+		if got := newManager(t, c.o).Ready(); got != c.want {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
+		}
+	}
+}

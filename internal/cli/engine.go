@@ -100,6 +100,7 @@ func (e *engine) smtpSessions() func() session.Session {
 		CommandTimeout:  e.cfg.SMTP.CommandTimeout.Duration(),
 		DataTimeout:     e.cfg.SMTP.DataTimeout.Duration(),
 		MaxHold:         limits.MaxHold.Duration(),
+		TLSAvailable:    func() bool { return e.certs == nil || e.certs.Ready() },
 		Product:         product,
 	}
 	return func() session.Session { return smtp.New(e.receiver, e.logins, o) }

@@ -231,7 +231,7 @@ func TestIdentityReachesTheBackend(t *testing.T) {
 }
 
 func TestImplicitTLSIsSubmissionToo(t *testing.T) {
-	d := connect(setup{Listener: session.Listener{Role: "submissions"}, backend: &fakeBackend{}, logins: &fakeLogins{}, implicit: true})
+	d := connect(setup{Listener: session.Listener{Role: "submission"}, backend: &fakeBackend{}, logins: &fakeLogins{}, implicit: true})
 	d.check(t, ehlo+"MAIL FROM:<>\r\n"+authPlain, "250, 530 5.7.0, 235 2.7.0")
 	if got := d.session.(*server).client.Role; got != "submission" {
 		t.Errorf("got role %q, want submission", got)

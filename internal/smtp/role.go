@@ -32,8 +32,6 @@ func (r Role) String() string {
 type role struct {
 	is   Role
 	name string
-	// also is another name: that of listeners where TLS begins with the first octet.
-	also string
 	// login: people log in, and commands with the flag Login need it.
 	login bool
 	// strangers: recipients may be guessed by anybody, so that Options.MaxUnknown
@@ -49,13 +47,13 @@ type role struct {
 // allows the least.
 var roles = [...]role{
 	{is: RoleMX, name: "mx", strangers: true, byHand: []string{"HELO", "MAIL", "RCPT", "DATA"}},
-	{is: RoleSubmission, name: "submission", also: "submissions", login: true, hold: true, byHand: []string{"EHLO", "AUTH", "MAIL", "RCPT", "DATA"}},
+	{is: RoleSubmission, name: "submission", login: true, hold: true, byHand: []string{"EHLO", "AUTH", "MAIL", "RCPT", "DATA"}},
 }
 
 // roleOf returns the role of that name.
 func roleOf(name string) *role {
 	for i := range roles {
-		if r := &roles[i]; r.name == name || r.also == name && name != "" {
+		if r := &roles[i]; r.name == name {
 			return &roles[i]
 		}
 	}
