@@ -118,7 +118,40 @@ type Envelope struct {
 	// Hold is until when the sender wants the message to be held (RFC 4865); zero:
 	// not at all. It is not kept with a message that has been delivered.
 	Hold time.Time
+	// RequireTLS asks every host on the way for TLS with a certificate that is
+	// verified (RFC 8689 §2).
+	RequireTLS bool
+	// DeliverBy is until when the sender wants it delivered (RFC 2852).
+	DeliverBy DeliverBy
+	// Priority is the sender's, from MinPriority to MaxPriority (RFC 6710 §2).
+	Priority int8
 }
+
+// The bounds of Envelope.Priority (RFC 6710 §2).
+const (
+	MinPriority = -9
+	MaxPriority = 9
+)
+
+// DeliverBy is what a sender wants done about a message that comes late
+// (RFC 2852 §4). The zero value wants nothing.
+type DeliverBy struct {
+	// Deadline is when the time is over; zero: never.
+	Deadline time.Time
+	// Mode says what is done then.
+	Mode ByMode
+	// Trace asks for a notification by each host that passes it on.
+	Trace bool
+}
+
+// ByMode is the by-mode of RFC 2852 §4.
+type ByMode uint8
+
+// The modes.
+const (
+	ByReturn ByMode = iota // it is returned to the sender
+	ByNotify               // the sender is told, and it is tried on
+)
 
 // Recipient is one forward-path of an envelope, with RCPT's parameters.
 type Recipient struct {

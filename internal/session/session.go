@@ -34,6 +34,16 @@
 //     the answer's Secret is set; its octets are then wiped from memory.
 //   - On a listener with TLS from the first octet Start comes after the handshake,
 //     with Conn.TLS set.
+//   - When a Step has Become, what there is to send is sent, and the connection
+//     goes on with that session: the one before gets Event(Closed), the new one
+//     Start.
+//
+// A client is a session too: its Start sends nothing and waits for the greeting,
+// its lines are replies, its replies are commands. Its driver (package netclient)
+// keeps the same promises, but for these: there is no Shed; at StartTLS it makes
+// the client's part of the handshake, and if plaintext had arrived behind the
+// reply that agreed to it, or if the handshake fails, the session gets
+// Event(TLSFailed), says nothing more and closes.
 //
 // What a session promises: it keeps no reference to a line after the call, it
 // starts no goroutine, reads no clock but Conn.Now, and holds nothing (lock,
@@ -147,6 +157,9 @@ type Step struct {
 	// Wait is how long the peer may be silent; in Dots and Octets, between two
 	// reads. Zero is the listener's default.
 	Wait time.Duration
+	// Become, if not nil, is who goes on with the connection once Reply has been
+	// sent (ATRN, RFC 2645). Next is not looked at.
+	Become Session
 	// Secret says that the line just given held a secret: the driver forgets it,
 	// as if it had been read in mode SecretLine.
 	Secret bool
@@ -172,6 +185,9 @@ const (
 	// TLSReady: the handshake succeeded; Conn.TLS is set. The session has
 	// forgotten everything it learnt before.
 	TLSReady
+	// TLSFailed: the handshake that a client's session asked for has failed. The
+	// session may say nothing more, and closes.
+	TLSFailed
 	// StoreChanged: something the session watches has changed (IMAP IDLE).
 	StoreChanged
 	// Flood: the peer sent more than wire.MaxSkip octets without an end of line.

@@ -95,8 +95,17 @@ type Accept struct {
 	Deliveries []Delivery
 	// Hold, if not zero, is when the deliveries become due: the message is held,
 	// and is in no mailbox until Release, be Hold past or to come. Nothing is
-	// Placed; each account and mailbox must be there all the same.
+	// Placed; each account and mailbox must be there all the same. It says nothing
+	// of what goes onward, which is Due when it says itself.
 	Hold time.Time
+	// Onward are the messages that go into the queue. There may be several passages,
+	// each under its own warrant; the messages of all have different IDs. With any,
+	// Deliveries may be empty.
+	Onward []Passage
+	// Settle are rows of the queue that are settled in the same commit: a
+	// notification, and what it is about. If any of them can't be (see
+	// Queue.Settle) nothing is done, and the error is of kind Denied.
+	Settle []Settlement
 }
 
 // Delivery is a copy of a message in one mailbox.

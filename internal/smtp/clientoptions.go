@@ -1,0 +1,41 @@
+package smtp
+
+import "time"
+
+// ClientOptions are how a client talks to one server. Zero timeouts and limits
+// mean the defaults.
+type ClientOptions struct {
+	// Hostname is what it calls itself in EHLO.
+	Hostname string
+	// TLS says whether to ask for it. It is not asked for on a connection that has
+	// TLS already, which counts as TLSMust fulfilled.
+	TLS TLSUse
+	// Login, if not nil, is how it proves who it is, after TLS.
+	Login *ClientLogin
+	// The timeouts of RFC 5321 §4.5.3.2; defaults: five minutes for Greeting, Mail
+	// and Rcpt (and for every other command), two for Data, three for Block (one
+	// write of content), ten for End.
+	Greeting, Mail, Rcpt, Data, Block, End time.Duration
+	// MaxReplyLines is how many lines a reply may have (default 128); a line may have
+	// wire.MaxLine octets. A peer that sends more has lost (Result.Lost).
+	MaxReplyLines int
+}
+
+// TLSUse says whether a client protects its connection.
+type TLSUse uint8
+
+// The uses.
+const (
+	TLSMay   TLSUse = iota // if the server offers it
+	TLSMust                // nothing is sent without it: 4.7.0 for all recipients
+	TLSNever               // not even if it is offered
+)
+
+// ClientLogin is a name and its password. The mechanism is the best that the
+// server offers of SCRAM-SHA-256-PLUS, SCRAM-SHA-256, and, only under TLS or if
+// Plaintext is set, PLAIN and LOGIN.
+type ClientLogin struct {
+	Username, Password string
+	// Plaintext lets the password be sent as it is on a connection without TLS.
+	Plaintext bool
+}
