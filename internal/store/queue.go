@@ -26,6 +26,10 @@ type Queue interface {
 	// a few look-ups a destination, however many rows that has.
 	Destinations(ctx context.Context, after string) iter.Seq2[Destination, error]
 
+	// Destination returns one of them, or NotFound if it has no waiting row that is
+	// not leased.
+	Destination(ctx context.Context, name string) (Destination, error)
+
 	// Lease gives out waiting rows that are due, and marks them leased until
 	// q.Until. Rows are in the order of priority (higher first), then those never
 	// tried before those that were, then by Due, then by RowID; but where q.Limit is
@@ -37,6 +41,11 @@ type Queue interface {
 	// kind Corrupt and one RowID: it is leased too, holds up no other, and is the
 	// caller's to SetAside.
 	Lease(ctx context.Context, q LeaseQuery) ([]Leased, error)
+
+	// LeaseRows leases rows of one message whatever their state and due time, frozen
+	// or not; an empty list is all of them. NotFound: the message or one of the rows
+	// is not there. Busy: one of them is leased, and none was leased by this call.
+	LeaseRows(ctx context.Context, id mail.ID, rows []int, until time.Time) (Leased, error)
 
 	// Settle makes all settlements in one commit. A settlement whose lease has
 	// ended and whose row was leased again, changed or removed since, changes
