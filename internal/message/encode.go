@@ -3,7 +3,39 @@ package message
 import (
 	"bufio"
 	"bytes"
+	"encoding/base64"
+	"io"
 )
+
+// NewEncoder returns a writer that encodes what is written to it, on lines of at
+// most 76 octets (RFC 2045 §6.7, §6.8): as base64, or as quoted-printable, in which
+// CRLF stays a line end. Close writes what is left and does not close w. Nothing it
+// writes can be taken for the boundary of a multipart.
+func NewEncoder(w io.Writer, asBase64 bool) io.WriteCloser {
+	out := bufio.NewWriterSize(w, copyBuffer)
+	if !asBase64 {
+		return &encoder{WriteCloser: &quotedWriter{w: out}, out: out}
+	}
+	lines := &breaker{w: out, all: true}
+	return &encoder{
+		WriteCloser: &base64Writer{WriteCloser: base64.NewEncoder(base64.StdEncoding, lines), lines: lines},
+		out:         out,
+	}
+}
+
+// encoder is an encoder with what it writes to.
+type encoder struct {
+	io.WriteCloser
+	out *bufio.Writer
+}
+
+// Close writes what is left.
+func (e *encoder) Close() error {
+	if err := e.WriteCloser.Close(); err != nil {
+		return err
+	}
+	return e.out.Flush()
+}
 
 // quotedWriter encodes octets as quoted-printable (RFC 2045 §6.7). CRLF is a
 // line end; a CR or LF alone is encoded. No line begins with a hyphen, so that

@@ -1,0 +1,87 @@
+package dsn
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"postrider/internal/mail"
+)
+
+var update = flag.Bool("update", false, "write testdata/*.eml anew")
+
+// at is a fixed time, for notices that do not change.
+func at(hours int) time.Time {
+	return time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC).Add(time.Duration(hours) * time.Hour)
+}
+
+func address(s string) mail.Address {
+	a, err := mail.ParseAddress(s)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+// id returns an ID that does not change.
+func id(n byte) mail.ID { return mail.ID{1, 2, 3, 4, 5, 6, 7, 8, 9, n} }
+
+const lunch = "Received: from [192.0.2.44] by mail.example.org; Sat, 14 Mar 2026 09:26:53 +0000\r\n" +
+	"From: Alice <alice@example.org>\r\nTo: bob@example.net\r\nSubject: =?utf-8?q?Mittag_f=C3=BCr_zwei?=\r\n" +
+	"Date: Sat, 14 Mar 2026 10:26:50 +0100\r\nMessage-ID: <lunch.1@example.org>\r\n\r\nAt noon?\r\n"
+
+// failure returns a notice of one failure.
+func failure() *Notice {
+	return &Notice{
+		ID: id(1), Hostname: "mail.example.org", Now: at(1), To: address("alice@example.org"),
+		Envelope: mail.Envelope{ID: id(2), From: address("alice@example.org"), EnvID: "lunch  1"},
+		Arrived:  at(0),
+		Recipients: []Recipient{{
+			Recipient: mail.Recipient{Address: address("bob@example.net"), ORcpt: "rfc822;Bob@example.net"},
+			Action:    Failed, Remote: "mx.example.net [192.0.2.7]",
+			Reply: "550-5.1.1 <bob@example.net>: there is nobody of that name here,\n550 5.1.1 nor was there ever", SMTPReply: true, Stage: "RCPT",
+			LastAttempt: at(1), Attempts: 1,
+		}},
+		Original: strings.NewReader(lunch), OriginalSize: int64(len(lunch)), MaxReturn: 1 << 20,
+	}
+}
+
+func written(t testing.TB, n *Notice) string {
+	t.Helper()
+	var b bytes.Buffer
+	count, err := n.WriteTo(&b)
+	if err != nil || count != int64(b.Len()) {
+		t.Fatalf("WriteTo returned %d, %v for %d octets", count, err, b.Len())
+	}
+	return b.String()
+}
+
+func TestNoticesReadAsTheyAlwaysDid(t *testing.T) {
+	for name, n := range notices() {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join("testdata", name+".eml")
+			got := written(t, n)
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil || got != string(want) {
+				t.Errorf("%v; if it is meant to change, go test -run %s -update\ngot\n%s\nwant\n%s", err, t.Name(), got, want)
+			}
+			if again := written(t, n); again != got {
+				t.Errorf("written again it is\n%s", again)
+			}
+		})
+	}
+}
+
+// notices are those of testdata.
+func notices() map[string]*Notice {
+	return map[string]*Notice{"failure": failure()}
+}

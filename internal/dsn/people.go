@@ -1,0 +1,260 @@
+package dsn
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"postrider/internal/mail"
+)
+
+// maxTold is how many recipients are told about one by one to people; the part for
+// programs has all.
+const maxTold = 100
+
+// outcomes are how actions are told.
+var outcomes = [...]struct {
+	// Subject and intro are for one recipient or several; what and do explain where a
+	// failure has its own explanation.
+	subject, intro, what, do string
+}{
+	Failed: {
+		subject: "Your message to %s could not be delivered",
+		intro:   "Your message could not be delivered to this address, and it is not tried any more:",
+	},
+	Delayed: {
+		subject: "Your message to %s is late",
+		intro:   "Your message has not been delivered to this address yet:",
+		do:      "You need not do anything, and need not send it again.",
+	},
+	Delivered: {
+		subject: "Your message to %s was delivered",
+		intro:   "Your message was delivered to this address:",
+		what:    "It is in the mailbox. This does not say that somebody has read it.",
+	},
+	Relayed: {
+		subject: "Your message to %s was passed on",
+		intro:   "Your message was passed on to another server, for this address:",
+		what:    "You wanted to be told of the delivery. The other server does not tell of it, so this is the last that can be said; if it can't deliver the message, it should let you know.",
+	},
+	Expanded: {
+		subject: "Your message to %s was passed on",
+		intro:   "Your message was passed on to everybody who is behind this address:",
+		what:    "You are told once for all of them, and not of each.",
+	},
+}
+
+// subject returns the Subject field's text.
+func (n *Notice) subject() string {
+	r := &n.Recipients[0]
+	whom := shown(r.Address.String(), maxName)
+	switch more := len(n.Recipients) - 1; {
+	case more == 1:
+		whom += " and one other address"
+	case more > 1:
+		whom += fmt.Sprintf(" and %d other addresses", more)
+	}
+	action := r.Action
+	for i := range n.Recipients {
+		if n.Recipients[i].Action != action {
+			return "What became of your message to " + whom
+		}
+	}
+	return fmt.Sprintf(outcomes[min(action, Expanded)].subject, whom)
+}
+
+// writeText appends what people read.
+func (n *Notice) writeText(b *strings.Builder, o *returned) {
+	wrap(b, "", "This was written by the mail server "+hostName(n.Hostname)+", not by a person. Nobody reads answers to it.")
+	for _, group := range n.groups() {
+		b.WriteString("\r\n")
+		n.writeGroup(b, group)
+	}
+	if left := len(n.Recipients) - maxTold; left > 0 {
+		b.WriteString("\r\n")
+		wrap(b, "", fmt.Sprintf("There are %d more addresses; the attached report has all of them.", left))
+	}
+	b.WriteString("\r\n")
+	n.writeOriginal(b, o)
+}
+
+// groups returns recipients of whom the same is told, in their order.
+func (n *Notice) groups() [][]*Recipient {
+	var all [][]*Recipient
+	for i := range n.Recipients[:min(len(n.Recipients), maxTold)] {
+		r, found := &n.Recipients[i], false
+		for j := range all {
+			if found = sameStory(all[j][0], r); found {
+				all[j] = append(all[j], r)
+				break
+			}
+		}
+		if !found {
+			all = append(all, []*Recipient{r})
+		}
+	}
+	return all
+}
+
+// sameStory reports whether of two recipients the same is told. Of failures that
+// speak of the address, each is told by itself.
+func sameStory(a, b *Recipient) bool {
+	if a.Address.Domain != b.Address.Domain || a.Action != b.Action || a.told() != b.told() {
+		return false
+	}
+	e := Explain(a)
+	if a.Action == Failed && strings.Contains(e.What, "{address}") {
+		return false
+	}
+	return e.Name == Explain(b).Name && a.Remote == b.Remote && a.Attempts == b.Attempts &&
+		a.RetryUntil.Equal(b.RetryUntil) && a.LastAttempt.Equal(b.LastAttempt) && a.Final.IsZero() == b.Final.IsZero()
+}
+
+// writeGroup appends what became of recipients of whom the same is told.
+func (n *Notice) writeGroup(b *strings.Builder, group []*Recipient) {
+	r := group[0]
+	out := outcomes[min(r.Action, Expanded)]
+	intro := out.intro
+	if len(group) > 1 {
+		intro = strings.Replace(intro, "this address", "these addresses", 1)
+	}
+	wrap(b, "", intro)
+	b.WriteString("\r\n")
+	for _, r := range group {
+		b.WriteString("    " + shown(r.Address.String(), mail.MaxPath+2) + "\r\n")
+	}
+	what, do := out.what, out.do
+	switch r.Action {
+	case Failed:
+		e := Explain(r)
+		what, do = n.fill(e.What, r), n.fill(e.Do, r)
+		if expired(r.Status) && e.Name != "expired" {
+			what += " It was tried again and again until the time for it was over."
+		}
+	case Delayed:
+		what = n.fill(Explain(r).What, r)
+	}
+	labelled(b, "What happened", what)
+	labelled(b, "What was tried", r.tried())
+	labelled(b, "What comes next", r.next())
+	labelled(b, "What you can do", do)
+	n.writeReply(b, r)
+}
+
+// labelled appends a paragraph, if there is one.
+func labelled(b *strings.Builder, label, text string) {
+	if text != "" {
+		b.WriteString("\r\n")
+		wrap(b, "", label+": "+text)
+	}
+}
+
+// fill puts names into an explanation's text.
+func (n *Notice) fill(text string, r *Recipient) string {
+	domain := r.Address.Domain
+	if domain == "" {
+		domain = n.Hostname
+	}
+	return strings.NewReplacer(
+		"{address}", shown(r.Address.String(), mail.MaxPath+2),
+		"{domain}", hostName(domain),
+		"{host}", hostName(n.Hostname),
+	).Replace(text)
+}
+
+// tried tells how often it was tried, and when last.
+func (r *Recipient) tried() string {
+	if r.Action != Failed && r.Action != Delayed {
+		return ""
+	}
+	when := ""
+	if !r.LastAttempt.IsZero() {
+		when = onDay(r.LastAttempt)
+	}
+	switch {
+	case r.Attempts > 1 && when != "":
+		return fmt.Sprintf("%d attempts were made, the last one on %s.", r.Attempts, when)
+	case r.Attempts > 1:
+		return fmt.Sprintf("%d attempts were made.", r.Attempts)
+	case r.Attempts == 1 && when != "":
+		return fmt.Sprintf("one attempt was made, on %s.", when)
+	}
+	return ""
+}
+
+// next tells how it goes on.
+func (r *Recipient) next() string {
+	switch {
+	case r.Action != Delayed:
+		return ""
+	case r.RetryUntil.IsZero():
+		return "it is tried on. You will hear of it if that does not help."
+	}
+	return "it is tried on until " + onDay(r.RetryUntil) + ". You will hear of it if that does not help."
+}
+
+// onDay returns a time for people, in UTC.
+func onDay(t time.Time) string {
+	return t.UTC().Format("Monday, 2 January 2006, at 15:04") + " UTC"
+}
+
+// writeReply appends what the other host said, quoted, or what happened.
+func (n *Notice) writeReply(b *strings.Builder, r *Recipient) {
+	if r.Reply == "" || r.Action == Expanded {
+		return
+	}
+	b.WriteString("\r\n")
+	who := "The other server"
+	if name, address := splitRemote(r.Remote); name != "" && r.Final.IsZero() {
+		who += ", " + name
+		if address != "" {
+			who += " [" + address + "]"
+		}
+		who += ","
+	}
+	if r.SMTPReply {
+		wrap(b, "", who+" said (these are its words, not ours):")
+	} else {
+		wrap(b, "", "In the words of those who run mail servers:")
+	}
+	b.WriteString("\r\n")
+	lines := strings.Split(strings.Trim(cut(r.told(), maxReply), "\r\n"), "\n")
+	for i, line := range lines {
+		if i == maxReplyLines {
+			b.WriteString("    > ...\r\n")
+			break
+		}
+		if line = shown(line, maxReply); line != "" {
+			wrap(b, "    > ", line)
+		}
+	}
+}
+
+// writeOriginal appends which message it is about, and what of it is returned.
+func (n *Notice) writeOriginal(b *strings.Builder, o *returned) {
+	wrap(b, "", "Which message this is about:")
+	b.WriteString("\r\n")
+	if s := o.subject(); s != "" {
+		wrap(b, "    ", "Subject: "+s)
+	}
+	if s := o.date(); s != "" {
+		wrap(b, "    ", "Date: "+s)
+	}
+	if !n.Arrived.IsZero() {
+		wrap(b, "    ", "It came to this server on "+onDay(n.Arrived))
+	}
+	if !n.Envelope.ID.IsZero() {
+		wrap(b, "    ", "Its number here, if you ask for help: "+n.Envelope.ID.String())
+	}
+	b.WriteString("\r\n")
+	switch {
+	case o.kind == "":
+		wrap(b, "", "Attached is a report that mail programs can read.")
+	case o.full:
+		wrap(b, "", "Attached are a report that mail programs can read, and your message.")
+	case o.why != "":
+		wrap(b, "", "Attached are a report that mail programs can read, and the header of your message only: "+o.why+".")
+	default:
+		wrap(b, "", "Attached are a report that mail programs can read, and the header of your message.")
+	}
+}
