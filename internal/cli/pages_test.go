@@ -74,7 +74,10 @@ func smtpWhere(c smtp.Command) string {
 	if !c.Never() {
 		s = smtpRoles(c.Roles)
 	}
-	if c.Flags&smtp.Login != 0 {
+	switch {
+	case c.Flags&smtp.Proven != 0:
+		s += " · after a login"
+	case c.Flags&smtp.Login != 0:
 		s += " · for submission after a login"
 	}
 	return s

@@ -103,6 +103,10 @@ func (m *Memory) take(step session.Step) {
 			return
 		}
 	}
+	if step.Become != nil {
+		m.become(step.Become)
+		return
+	}
 	switch step.Next {
 	case session.Close:
 		m.close()
@@ -115,6 +119,13 @@ func (m *Memory) take(step session.Step) {
 	case session.Octets:
 		m.octets = octets{sink: step.Sink, left: step.N}
 	}
+}
+
+// become goes on with another session.
+func (m *Memory) become(next session.Session) {
+	m.s.Event(session.Closed)
+	m.s = next
+	m.take(next.Start(m.c))
 }
 
 // close gives the session its last event.

@@ -182,7 +182,12 @@ func (c *Client) setIdentity(id sasl.Identity) {
 // authorized reports whether the client may give a command as far as a login is
 // concerned. A transaction is only open where it may.
 func (s *server) authorized(c *Command) bool {
-	if c.Flags&Login == 0 || !s.role.login || s.loggedIn || s.tx != nil {
+	switch {
+	case s.loggedIn:
+		return true
+	case c.Flags&Proven != 0:
+		return false
+	case c.Flags&Login == 0 || !s.role.needLogin || s.tx != nil:
 		return true
 	}
 	return c.Flags&Trusted != 0 && s.recognize()

@@ -367,12 +367,16 @@ func TestHoldingMessages(t *testing.T) {
 }
 
 func TestExtensionsByRole(t *testing.T) {
+	const turning = "NOOP\r\n" // of a server that has a Turner
 	o := &Options{MaxHold: time.Hour}
 	const (
 		hold    = "250-FUTURERELEASE 3600 2026-11-22T11:00:00Z\r\n"
 		proofs  = "250-AUTH SCRAM-SHA-256 EXTERNAL CRAM-MD5\r\n"
 		all     = "250-AUTH SCRAM-SHA-256 EXTERNAL OAUTHBEARER PLAIN LOGIN CRAM-MD5\r\n"
 		offered = "250-STARTTLS\r\n"
+		secure  = "250-REQUIRETLS\r\n"
+		etrn    = "250-ETRN\r\n"
+		atrn    = "250-ATRN\r\n"
 	)
 	listener := func(role string, starttls bool) session.Listener {
 		return session.Listener{Role: role, StartTLS: starttls}
@@ -385,15 +389,26 @@ func TestExtensionsByRole(t *testing.T) {
 	}{
 		{"mx", listener("mx", false), false, "", ""},
 		{"mx with STARTTLS", listener("mx", true), false, "", offered},
-		{"mx after STARTTLS", listener("mx", true), false, "STARTTLS\r\n", ""},
-		{"a role that isn't known", listener("relay", false), false, "", ""},
+		{"mx after STARTTLS", listener("mx", true), false, "STARTTLS\r\n", secure},
+		{"mx where mail waits", listener("mx", false), false, turning, etrn},
+		{"a role that isn't known", listener("repeat", false), false, "", ""},
 		{"submission without TLS", listener("submission", false), false, "", proofs + hold},
 		{"submission with STARTTLS", listener("submission", true), false, "", offered + proofs + hold},
-		{"submission after STARTTLS", listener("submission", true), false, "STARTTLS\r\n", all + hold},
-		{"submission under TLS", listener("submission", false), true, "", all + hold},
-		{"submission after a login", listener("submission", false), true, ehlo + authPlain, hold},
+		{"submission after STARTTLS", listener("submission", true), false, "STARTTLS\r\n", all + hold + secure},
+		{"submission under TLS", listener("submission", false), true, "", all + hold + secure},
+		{"submission after a login", listener("submission", false), true, ehlo + authPlain, hold + secure},
+		{"submission where mail waits", listener("submission", false), false, turning, proofs + hold + etrn + atrn},
+		{"relay", listener("relay", false), false, "", proofs},
+		{"relay with STARTTLS", listener("relay", true), false, "", offered + proofs},
+		{"relay under TLS", listener("relay", false), true, "", all + secure},
+		{"relay after a login", listener("relay", false), true, ehlo + authPlain, secure},
+		{"relay where mail waits", listener("relay", false), false, turning, proofs + etrn + atrn},
 	} {
-		d := connect(setup{Listener: c.listener, implicit: c.implicit, backend: &fakeBackend{}, logins: &fakeLogins{}, options: o})
+		u := setup{Listener: c.listener, implicit: c.implicit, backend: &fakeBackend{}, logins: &fakeLogins{}, options: o}
+		if c.in == turning {
+			u.options = &Options{MaxHold: time.Hour, Turner: &fakeTurner{}}
+		}
+		d := connect(u)
 		d.say(c.in)
 		_, got, _ := strings.Cut(d.say(ehlo), "250-LIMITS RCPTMAX=1000 MAILMAX=1000\r\n")
 		if got != c.want+"250 HELP\r\n" {
@@ -417,7 +432,7 @@ func TestHelpListsWhatIsOffered(t *testing.T) {
 }
 
 func TestRoleNames(t *testing.T) {
-	for r, want := range map[Role]string{RoleMX: "mx", RoleSubmission: "submission", RoleAny: "any", 0: ""} {
+	for r, want := range map[Role]string{RoleMX: "mx", RoleSubmission: "submission", RoleMX | RoleRelay: "mx, relay", RoleAny: "any", 0: ""} {
 		if got := r.String(); got != want {
 			t.Errorf("role %d: got %q, want %q", r, got, want)
 		}

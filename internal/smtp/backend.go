@@ -56,8 +56,8 @@ type Transaction struct {
 type Client struct {
 	// ConnID stands in every log line about the connection.
 	ConnID string
-	// Listener and Role are the listener's name and role: "mx" or "submission",
-	// whether TLS begins with the first octet there or not.
+	// Listener and Role are the listener's name and role: "mx", "submission" or
+	// "relay", whether TLS begins with the first octet there or not.
 	Listener, Role string
 	// Hostname is the name the listener greeted with: "by" in the Received field.
 	Hostname string

@@ -116,6 +116,9 @@ const (
 	// Trusted: whose address is trusted since a recent login by POP3 may give it
 	// without another.
 	Trusted
+	// Proven: refused before a login on every listener; a trusted address is not
+	// enough.
+	Proven
 	// Extended: needs EHLO; HELO is not enough.
 	Extended
 	// Secret: its argument may be a secret, and its line may be long (MaxAuthLine).

@@ -61,9 +61,23 @@ var commands = []Command{
 	{
 		Verb: "AUTH", Syntax: "AUTH mechanism [initial-response]", Example: "AUTH PLAIN", RFC: "RFC 4954 §4",
 		Help:  "Prove who you are; EHLO lists the mechanisms.\nA line with nothing but * gives up.",
-		Where: StateReady, Args: ArgRequired, Flags: LastInGroup | Extended | Secret, Roles: RoleSubmission,
-		Instead: "No login here: this listener takes mail for its own domains from anybody",
+		Where: StateReady, Args: ArgRequired, Flags: LastInGroup | Extended | Secret, Roles: RoleSubmission | RoleRelay,
+		Instead: "No login here: this listener takes mail without one",
 		needs:   (*server).hasLogin, run: (*server).auth,
+	},
+	{
+		Verb: "ETRN", Syntax: "ETRN node|@domain|#queue", Example: "ETRN host.example.org", RFC: "RFC 1985 §5",
+		Help:  "Send now what waits here for your host, your domain and all below it,\nor a queue.",
+		Where: StateReady, Args: ArgRequired, Flags: Junk | Login | Extended, Roles: RoleAny,
+		Instead: "No mail waits here to be asked for",
+		needs:   (*server).turns, run: (*server).etrn,
+	},
+	{
+		Verb: "ATRN", Syntax: "ATRN [domain,...]", Example: "ATRN example.org", RFC: "RFC 2645 §5",
+		Help:  "Change roles, so that you greet, and the server sends what waits for your domains;\nall of them if none is named.",
+		Where: StateReady, Args: ArgOptional, Flags: LastInGroup | Proven | Extended, Roles: RoleSubmission | RoleRelay,
+		Instead: "No mail waits here to be asked for; POP3 collects what is in a mailbox",
+		needs:   (*server).offersTurn, run: (*server).atrn,
 	},
 	{
 		Verb: "NOOP", Syntax: "NOOP [anything]", Example: "NOOP", RFC: "RFC 5321 §4.1.1.9",
@@ -100,7 +114,7 @@ var commands = []Command{
 	{
 		Verb: "TURN", Syntax: "TURN", Example: "TURN", RFC: "RFC 5321 §F.1",
 		Help:  "Change roles, so that the server sends.",
-		Where: StateAny, Args: ArgOptional, Instead: "Roles are not changed here; to get mail, collect it by POP3",
+		Where: StateAny, Args: ArgOptional, Instead: "Roles are not changed without a proof; to get mail, collect it by POP3, or with ATRN if EHLO says so",
 	},
 }
 
@@ -111,8 +125,8 @@ var mailParams = []param[transaction]{
 		Help: "How large the message is.",
 	}},
 	{set: setBody, Param: Param{
-		Keyword: "BODY", Syntax: "BODY=7BIT|8BITMIME", RFC: "RFC 6152 §2", Roles: RoleAny,
-		Help: "Whether its text has octets beyond ASCII.",
+		Keyword: "BODY", Syntax: "BODY=7BIT|8BITMIME|BINARYMIME", RFC: "RFC 6152 §2, RFC 3030 §3", Roles: RoleAny,
+		Help: "Whether it has octets beyond ASCII, or is not made of lines (if EHLO says BINARYMIME).",
 	}},
 	{set: setSMTPUTF8, Param: Param{
 		Keyword: "SMTPUTF8", Syntax: "SMTPUTF8", RFC: "RFC 6531 §3.4", Roles: RoleAny,
@@ -126,8 +140,20 @@ var mailParams = []param[transaction]{
 		Keyword: "ENVID", Syntax: "ENVID=id", RFC: "RFC 3461 §4.4", Roles: RoleAny,
 		Help: "Your name for it, which reports repeat.",
 	}},
+	{set: setBy, Param: Param{
+		Keyword: "BY", Syntax: "BY=seconds;N|R[T]", RFC: "RFC 2852 §4", Roles: RoleAny,
+		Help: "What to do if it takes longer: N tells the sender, R returns it; with T, each relay tells too.",
+	}},
+	{set: setPriority, Param: Param{
+		Keyword: "MT-PRIORITY", Syntax: "MT-PRIORITY=-9...9", RFC: "RFC 6710 §3", Roles: RoleAny,
+		Help: "How urgent it is; not above 0 from strangers.",
+	}},
+	{set: setRequireTLS, Param: Param{
+		Keyword: "REQUIRETLS", Syntax: "REQUIRETLS", RFC: "RFC 8689 §2", Roles: RoleAny, needs: (*server).isSecure,
+		Help: "Pass it on only over TLS to hosts that prove their names.",
+	}},
 	{set: setAuth, Param: Param{
-		Keyword: "AUTH", Syntax: "AUTH=address|<>", RFC: "RFC 4954 §5", Roles: RoleSubmission, needs: (*server).hasLogin,
+		Keyword: "AUTH", Syntax: "AUTH=address|<>", RFC: "RFC 4954 §5", Roles: RoleSubmission | RoleRelay, needs: (*server).hasLogin,
 		Help: "Who submitted it first; checked, and not believed.",
 	}},
 	{set: setHoldFor, Param: Param{

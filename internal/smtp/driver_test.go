@@ -174,6 +174,12 @@ func (d *driver) take(s session.Step) {
 	if s.Log != "" {
 		d.log = s.Log
 	}
+	if s.Become != nil {
+		d.session.Event(session.Closed)
+		d.session = s.Become
+		d.take(d.session.Start(d.conn))
+		return
+	}
 	switch s.Next {
 	case session.Close:
 		d.end()

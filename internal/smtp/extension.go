@@ -7,7 +7,7 @@ import (
 )
 
 // extension is what EHLO announces in one line: a keyword, and its parameters
-// if it has any. Offered says whether the session has it; nil: each has.
+// if it has any ("" stands for none). Offered says whether the session has it; nil: each has.
 type extension struct {
 	keyword    string
 	parameters func(s *server) string
@@ -20,13 +20,19 @@ var extensions = []extension{
 	{keyword: "SIZE", parameters: (*server).announceSize},     // RFC 1870
 	{keyword: "8BITMIME"},                                     // RFC 6152
 	{keyword: "CHUNKING"},                                     // RFC 3030
+	{keyword: "BINARYMIME", offered: (*server).takesBinary},   // RFC 3030
 	{keyword: "SMTPUTF8"},                                     // RFC 6531
 	{keyword: "ENHANCEDSTATUSCODES"},                          // RFC 2034
 	{keyword: "DSN"},                                          // RFC 3461
+	{keyword: "DELIVERBY", parameters: (*server).announceBy},  // RFC 2852
+	{keyword: "MT-PRIORITY"},                                  // RFC 6710
 	{keyword: "LIMITS", parameters: (*server).announceLimits}, // RFC 9422
 	{keyword: "STARTTLS", offered: (*server).offersTLS},       // RFC 3207
 	{keyword: "AUTH", parameters: (*server).announceMechanisms, offered: (*server).offersLogin},   // RFC 4954
 	{keyword: "FUTURERELEASE", parameters: (*server).announceHold, offered: (*server).offersHold}, // RFC 4865
+	{keyword: "REQUIRETLS", offered: (*server).isSecure},                                          // RFC 8689
+	{keyword: "ETRN", offered: (*server).turns},                                                   // RFC 1985
+	{keyword: "ATRN", offered: (*server).offersTurn},                                              // RFC 2645
 	{keyword: "HELP"}, // RFC 5321 §4.1.1.1
 }
 
@@ -40,9 +46,12 @@ func (s *server) extensions() string {
 		}
 		b.WriteByte('\n')
 		b.WriteString(e.keyword)
-		if e.parameters != nil {
+		if e.parameters == nil {
+			continue
+		}
+		if p := e.parameters(s); p != "" {
 			b.WriteByte(' ')
-			b.WriteString(e.parameters(s))
+			b.WriteString(p)
 		}
 	}
 	return b.String()
@@ -57,6 +66,20 @@ func (s *server) announceLimits() string {
 	}
 	return limits
 }
+
+// announceBy announces the least time for BY, in seconds (RFC 2852 §3).
+func (s *server) announceBy() string {
+	if s.opts.MinDeliverBy < time.Second {
+		return ""
+	}
+	return strconv.FormatInt(int64(s.opts.MinDeliverBy/time.Second), 10)
+}
+
+// isSecure: REQUIRETLS is neither announced nor taken without TLS (RFC 8689 §2).
+func (s *server) isSecure() bool { return s.conn.TLS != nil }
+
+// takesBinary reports whether the backend takes BINARYMIME.
+func (s *server) takesBinary() bool { return s.opts.Binary }
 
 // offersTLS: RFC 3207 §4.2 wants STARTTLS hidden once TLS is on.
 func (s *server) offersTLS() bool { return s.hasTLS() && s.conn.TLS == nil }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"postrider/internal/mail"
 	"postrider/internal/sasl"
@@ -18,6 +19,8 @@ const (
 	fuzzStartTLS // the input must not be cut: what follows STARTTLS is dropped
 	fuzzTrusted
 	fuzzPlaintext
+	fuzzRelay
+	fuzzBinary // the backend takes BINARYMIME, and there is a Turner
 )
 
 // FuzzSession gives a session whatever octets there are, through a driver that
@@ -40,6 +43,9 @@ func FuzzSession(f *testing.F) {
 	}
 	f.Add([]byte(ehlo+"STARTTLS\r\n"+ehlo+authPlain), uint8(fuzzSubmission|fuzzStartTLS), uint16(0))
 	f.Add([]byte(ehlo+envelope+"DATA\r\n.\r\n"), uint8(fuzzSubmission|fuzzTrusted), uint16(1))
+	f.Add([]byte(ehlo+authPlain+"ATRN a.example,b.example\r\n220 x\r\n250 x\r\n"), uint8(fuzzSubmission|fuzzImplicit|fuzzBinary), uint16(3))
+	f.Add([]byte(ehlo+"ETRN @a.example\r\nETRN #q\r\n"+authPlain+"MAIL FROM:<> MT-PRIORITY=9 BY=60;R REQUIRETLS\r\n"), uint8(fuzzRelay|fuzzImplicit|fuzzBinary), uint16(3))
+	f.Add([]byte(ehlo+"MAIL FROM:<> BODY=BINARYMIME\r\nRCPT TO:<a@example.test> ORCPT=utf-8;\\x{FC}\r\nDATA\r\nBDAT 3\r\n\r\x00\nBDAT 0 LAST\r\n"), uint8(fuzzBinary), uint16(2))
 	for _, ending := range smugglingEndings {
 		f.Add([]byte(ehlo+envelope+"DATA\r\na"+ending+"MAIL FROM:<>\r\n"), uint8(0), uint16(3))
 	}
@@ -64,12 +70,14 @@ func fuzzOnce(t *testing.T, in []byte, kind uint8, piece int) (codesOf string, m
 		d.feed(in[:n])
 		in = in[n:]
 	}
-	if err := wellFormed(d.out.String()); err != nil {
-		t.Error(err)
+	if _, serves := d.session.(*server); serves { // and has not been turned round
+		if err := wellFormed(d.out.String()); err != nil {
+			t.Error(err)
+		}
 	}
 	if !d.closed {
-		if tx := d.session.(*server).tx; tx != nil && len(tx.Envelope.Recipients) > 3 {
-			t.Errorf("got %d recipients, want 3 at most", len(tx.Envelope.Recipients))
+		if s, ok := d.session.(*server); ok && s.tx != nil && len(s.tx.Envelope.Recipients) > 3 {
+			t.Errorf("got %d recipients, want 3 at most", len(s.tx.Envelope.Recipients))
 		}
 		d.take(d.session.Event(session.Timeout))
 	}
@@ -77,13 +85,20 @@ func fuzzOnce(t *testing.T, in []byte, kind uint8, piece int) (codesOf string, m
 		t.Errorf("%d contents are left open", b.open)
 	}
 	for _, m := range b.stored {
-		if nobody := m.client.Account == 0; nobody != (kind&fuzzSubmission == 0) {
+		if nobody := m.client.Account == 0; m.client.Role != "relay" && nobody != (m.client.Role == "mx") {
 			t.Errorf("stored a message of account %d, as %s", m.client.Account, m.client.Role)
+		}
+		if m.client.Role == "mx" && m.envelope.Priority > 0 {
+			t.Errorf("stored a stranger's message with priority %d", m.envelope.Priority)
+		}
+		if m.envelope.RequireTLS && m.client.TLS == "" {
+			t.Error("stored a message with REQUIRETLS that came without TLS")
 		}
 		if len(m.octets) > 1000 || len(m.envelope.Recipients) == 0 {
 			t.Errorf("stored %d octets for %d recipients", len(m.octets), len(m.envelope.Recipients))
 		}
-		if rest := strings.ReplaceAll(m.octets, "\r\n", ""); strings.ContainsAny(rest, "\r\n") {
+		binary := m.envelope.Body == mail.BodyBinaryMIME && kind&fuzzBinary != 0
+		if rest := strings.ReplaceAll(m.octets, "\r\n", ""); !binary && strings.ContainsAny(rest, "\r\n") {
 			t.Errorf("stored a message with a bare CR or LF: %q", m.octets)
 		}
 	}
@@ -99,14 +114,18 @@ func fuzzConnect(b Backend, kind uint8) *driver {
 	if kind&fuzzSubmission != 0 {
 		l.Role = "submission"
 	}
-	return connect(setup{
-		Listener: l, backend: b, logins: f, implicit: kind&fuzzImplicit != 0,
-		options: &Options{MaxSize: 1000, MaxRecipients: 3, MaxTransactions: 5, MaxJunk: 50, MaxHold: time.Hour},
-	})
+	if kind&fuzzRelay != 0 {
+		l.Role = "relay"
+	}
+	o := &Options{MaxSize: 1000, MaxRecipients: 3, MaxTransactions: 5, MaxJunk: 50, MaxHold: time.Hour}
+	if kind&fuzzBinary != 0 {
+		o.Binary, o.Turner = true, &fakeTurner{waiting: 3, next: &fakeSender{}}
+	}
+	return connect(setup{Listener: l, backend: b, logins: f, implicit: kind&fuzzImplicit != 0, options: o})
 }
 
 func FuzzParams(f *testing.F) {
-	for _, s := range []string{"SIZE=1 BODY=8BITMIME", "RET=HDRS ENVID=a+2Bb SMTPUTF8", "NOTIFY=NEVER", "NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+40b", "ORCPT=utf-8;\u00fc", "AUTH=<> HOLDFOR=60", "HOLDUNTIL=2026-11-22T10:30:00Z AUTH=a+2Bb@c"} {
+	for _, s := range []string{"SIZE=1 BODY=8BITMIME", "RET=HDRS ENVID=a+2Bb SMTPUTF8", "NOTIFY=NEVER", "NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+40b", "ORCPT=utf-8;\u00fc", "AUTH=<> HOLDFOR=60", "BY=-1;NT MT-PRIORITY=-9 REQUIRETLS", "BY=60;R MT-PRIORITY=9 HOLDFOR=61", "ORCPT=utf-8;a\\x{FC}\\x{2B}", "HOLDUNTIL=2026-11-22T10:30:00Z AUTH=a+2Bb@c"} {
 		f.Add(s, true)
 	}
 	d := submit(&fakeLogins{}, &Options{MaxHold: time.Hour})
@@ -116,6 +135,9 @@ func FuzzParams(f *testing.F) {
 		if parseParams(tx.of, s, mailParams, tx, eai) == nil && (e.Size < 0 || !isPrintable(e.EnvID) || len(e.EnvID) > maxEnvID) {
 			t.Errorf("%q: got %+v", s, e)
 		}
+		if e.Priority < mail.MinPriority || e.Priority > mail.MaxPriority || e.DeliverBy.Mode == mail.ByReturn && !e.DeliverBy.Deadline.IsZero() && !e.DeliverBy.Deadline.After(testTime) {
+			t.Errorf("%q: got %+v", s, e)
+		}
 		if until := testTime.Add(time.Hour); e.Hold.After(until) || !e.Hold.IsZero() && e.Hold.Before(testTime) {
 			t.Errorf("%q: held until %s, want none before %s and none after %s", s, e.Hold, testTime, until)
 		}
@@ -123,7 +145,8 @@ func FuzzParams(f *testing.F) {
 		if parseParams(tx.of, s, rcptParams, &r, eai) != nil {
 			return
 		}
-		if hasControl(r.ORcpt) || !eai && !isPrintable(r.ORcpt) || len(r.ORcpt) > maxORcpt || r.Notify > 2*mail.NotifyDelay-1 {
+		kind, _, _ := strings.Cut(r.ORcpt, ";")
+		if hasControl(r.ORcpt) || !utf8.ValidString(r.ORcpt) || !strings.EqualFold(kind, utf8Type) && !isPrintable(r.ORcpt) || len(r.ORcpt) > maxORcpt || r.Notify > 2*mail.NotifyDelay-1 {
 			t.Errorf("%q: got %+v", s, r)
 		}
 	})

@@ -17,6 +17,8 @@ const (
 	aliceAccount  = mail.AccountID(7)
 )
 
+var aliceIdentity = sasl.Identity{Account: aliceAccount, Address: aliceAddress}
+
 // fakeLogins knows alice, by her password. The mechanisms are those of package
 // sasl.
 type fakeLogins struct {

@@ -33,8 +33,10 @@ type circumstances struct {
 	teach    bool
 }
 
-// loginsInMatrix are how a client of a submission listener stands.
-var loginsInMatrix = map[string][]string{"mx": {"none"}, "submission": {"none", "logged in", "trusted"}}
+// loginsInMatrix are how a client of a listener stands.
+var loginsInMatrix = map[string][]string{
+	"mx": {"none"}, "submission": {"none", "logged in", "trusted"}, "relay": {"none", "logged in", "trusted"},
+}
 
 func (c circumstances) String() string {
 	return fmt.Sprintf("%s starttls %t tls %t login %s teach %t", c.role, c.starttls, c.tls, c.login, c.teach)
@@ -56,6 +58,7 @@ func (c circumstances) reach(state State) *driver {
 	d := connect(setup{
 		Listener: session.Listener{Role: c.role, StartTLS: c.starttls, PlaintextAuth: true, Teach: c.teach}, implicit: c.tls,
 		backend: &fakeBackend{verified: []string{"Alice <alice@example.test>"}}, logins: f,
+		options: &Options{Turner: &fakeTurner{next: &fakeSender{}}},
 	})
 	d.say(commands)
 	return d
@@ -92,8 +95,10 @@ func (c circumstances) expected(cmd Command, state State) string {
 	submission, secure := c.role == "submission", c.starttls || c.tls
 	outside := state&(StateFresh|StateReady) != 0
 	switch {
-	case cmd.Never(), cmd.Verb == "STARTTLS" && !secure, cmd.Verb == "AUTH" && !submission:
+	case cmd.Never(), cmd.Verb == "STARTTLS" && !secure, c.role == "mx" && (cmd.Verb == "AUTH" || cmd.Verb == "ATRN"):
 		return "502 5.5.1"
+	case cmd.Verb == "ATRN" && c.login != "logged in":
+		return "530 5.7.0"
 	case cmd.Flags&Login != 0 && submission && outside && c.login != "logged in" && (c.login == "none" || cmd.Verb != "MAIL"):
 		return "530 5.7.0"
 	case cmd.Where&state == 0 && !(cmd.Flags&NoHello != 0 && c.teach && state == StateFresh):
@@ -200,8 +205,10 @@ func TestHelpNamesTheParametersThatAreTaken(t *testing.T) {
 		takes  string // of those that not every listener takes
 	}{
 		{"mx", newDriver(&fakeBackend{}, &Options{MaxHold: time.Hour}, false), hello, ""},
-		{"submission", submit(&fakeLogins{}, &Options{MaxHold: time.Hour}), hello + authPlain, "AUTH HOLDFOR HOLDUNTIL"},
-		{"submission that holds nothing", submit(&fakeLogins{}, nil), hello + authPlain, "AUTH"},
+		{"submission", submit(&fakeLogins{}, &Options{MaxHold: time.Hour}), hello + authPlain, "REQUIRETLS AUTH HOLDFOR HOLDUNTIL"},
+		{"relay", connect(setup{Listener: session.Listener{Role: "relay"}, backend: &fakeBackend{}, logins: &fakeLogins{}}), hello, "AUTH"},
+		{"relay without logins", connect(setup{Listener: session.Listener{Role: "relay"}, backend: &fakeBackend{}}), hello, ""},
+		{"submission that holds nothing", submit(&fakeLogins{}, nil), hello + authPlain, "REQUIRETLS AUTH"},
 	} {
 		c.d.say(c.before)
 		for _, command := range Commands() {
@@ -210,7 +217,7 @@ func TestHelpNamesTheParametersThatAreTaken(t *testing.T) {
 				wrong = c.d.say(crlf(command.Verb))
 			}
 			for _, p := range command.Params {
-				want := p.Roles == RoleAny || slices.Contains(strings.Fields(c.takes), p.Keyword)
+				want := p.Roles == RoleAny && p.needs == nil || slices.Contains(strings.Fields(c.takes), p.Keyword)
 				if strings.Contains(help, "["+p.Syntax+"]") != want || strings.Contains(help, p.Help) != want {
 					t.Errorf("%s: HELP %s got %q, want %s in it: %t", c.name, command.Verb, help, p.Keyword, want)
 				}

@@ -11,6 +11,9 @@ import (
 // the transaction stays as it is.
 func (s *server) data([]byte) session.Step {
 	tx := s.tx
+	if tx.binary() {
+		return s.wrong(&replyBinaryData.Reply)
+	}
 	content, err := s.backend.Content(s.conn.Context, &tx.Transaction)
 	if err != nil {
 		return s.fail(err, stageMessage)
@@ -48,14 +51,26 @@ func (s *server) refuseMessage(err error) session.Step {
 // commit takes responsibility for the message. The transaction is over either
 // way (RFC 5321 §4.1.1.4).
 func (s *server) commit() session.Step {
-	id := s.tx.Envelope.ID
+	accepted := s.tx.accepted()
 	err := s.tx.content.Commit(s.conn.Context)
 	s.drop()
 	if err != nil {
 		return s.fail(err, stageMessage)
 	}
 	s.junk = 0
-	return s.say(&Reply{Code: 250, Enhanced: "0.0", Text: "Message accepted as " + id.String()})
+	return s.say(accepted)
+}
+
+// accepted returns the reply to a message that has been accepted. Its words begin
+// with the priority, if that is not the one that was asked for, under the code
+// that RFC 6710 §4 has for it.
+func (tx *transaction) accepted() *Reply {
+	r := &Reply{Code: 250, Enhanced: "0.0", Text: "Message accepted as " + tx.Envelope.ID.String()}
+	if tx.lowered {
+		r.Enhanced = "3.6"
+		r.Text = strconv.Itoa(int(tx.Envelope.Priority)) + " is the new priority of the message\n" + r.Text
+	}
+	return r
 }
 
 // chunk is what a BDAT command says (RFC 3030 §2).
@@ -96,8 +111,11 @@ func (s *server) bdat(arg []byte) session.Step {
 			return step
 		}
 		tx.content, tx.chunked = content, true
-		tx.sink.endings.Reset(content)
-		tx.sink.max, tx.sink.next = s.opts.MaxSize, &tx.sink.endings
+		tx.sink.max, tx.sink.next = s.opts.MaxSize, content
+		if !tx.binary() {
+			tx.sink.endings.Reset(content)
+			tx.sink.next = &tx.sink.endings
+		}
 	}
 	s.chunk = c
 	if c.octets == 0 {
@@ -114,13 +132,16 @@ func (s *server) endChunk(n int64, err error) session.Step {
 		s.endFailed(s.chunk.last)
 		return s.fail(err, stageMessage)
 	}
-	if s.chunk.last {
-		if err := s.tx.sink.endings.Finish(); err != nil {
-			return s.refuseMessage(err)
-		}
-		return s.commit()
+	if !s.chunk.last {
+		return s.say(&Reply{Code: 250, Enhanced: "0.0", Text: strconv.FormatInt(n, 10) + " octets taken"})
 	}
-	return s.say(&Reply{Code: 250, Enhanced: "0.0", Text: strconv.FormatInt(n, 10) + " octets taken"})
+	if !s.tx.binary() {
+		err = s.tx.sink.endings.Finish()
+	}
+	if err != nil {
+		return s.refuseMessage(err)
+	}
+	return s.commit()
 }
 
 // refuseChunk answers a BDAT that may not be given, or is malformed, as a wrong

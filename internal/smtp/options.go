@@ -3,6 +3,7 @@ package smtp
 import (
 	"time"
 
+	"postrider/internal/mail"
 	"postrider/internal/sasl"
 )
 
@@ -35,6 +36,19 @@ type Options struct {
 	// FUTURERELEASE (RFC 4865), in whole seconds. Zero: not at all, and not
 	// announced.
 	MaxHold time.Duration
+	// Binary says that the backend takes content with BodyBinaryMIME in its
+	// envelope: CR, LF and NUL anywhere, and lines of any length. Only then
+	// BINARYMIME is announced (RFC 3030).
+	Binary bool
+	// MinDeliverBy is the least time that a client may give for DELIVERBY when late
+	// mail is to be returned, announced in whole seconds (RFC 2852). Zero: there is
+	// no least time, and none is announced.
+	MinDeliverBy time.Duration
+	// MaxPriority is the highest priority that who has logged in may give a message
+	// with MT-PRIORITY (RFC 6710); a higher one is lowered. Negative: 0.
+	MaxPriority int
+	// Turner, if not nil, answers ETRN and ATRN, which are offered only then.
+	Turner Turner
 	// TLSAvailable reports whether STARTTLS would find a certificate now. Nil: it
 	// always does.
 	TLSAvailable func() bool
@@ -55,6 +69,7 @@ const (
 	DefaultMaxJunk         = 100
 	DefaultMaxLogins       = 5
 	DefaultMaxUnknown      = 10
+	DefaultMaxPriority     = 4               // what X.400 calls urgent (RFC 6710 appendix A)
 	DefaultCommandTimeout  = 5 * time.Minute // RFC 5321 §4.5.3.2.7
 	DefaultDataTimeout     = 3 * time.Minute // RFC 5321 §4.5.3.2.5
 	DefaultProduct         = "postrider"
@@ -71,6 +86,10 @@ const (
 	MaxHello = 255
 	// MaxListed is how many lines the answer to VRFY or EXPN has at most.
 	MaxListed = 100
+	// MaxTurn is how many domains ATRN may name.
+	MaxTurn = 50
+	// MaxQueueName is the longest name of a queue that ETRN may name, in octets.
+	MaxQueueName = 64
 	// swallowFactor bounds the chunk that is read only to be dropped, as a
 	// multiple of MaxSize. At a larger one the connection is given up.
 	swallowFactor = 4
@@ -90,6 +109,8 @@ func (o *Options) withDefaults() Options {
 	r.MaxLogins = orDefault(r.MaxLogins, DefaultMaxLogins)
 	r.MaxUnknown = orDefault(r.MaxUnknown, DefaultMaxUnknown)
 	r.MaxHold = min(r.MaxHold, longestHold)
+	r.MinDeliverBy = min(r.MinDeliverBy, longestBy)
+	r.MaxPriority = max(0, min(orDefault(r.MaxPriority, DefaultMaxPriority), mail.MaxPriority))
 	r.CommandTimeout = orDefault(r.CommandTimeout, DefaultCommandTimeout)
 	r.DataTimeout = orDefault(r.DataTimeout, DefaultDataTimeout)
 	r.Product = orDefault(r.Product, DefaultProduct)

@@ -3,7 +3,6 @@ package smtp
 import (
 	"math"
 	"strings"
-	"unicode/utf8"
 
 	"postrider/internal/mail"
 )
@@ -48,10 +47,12 @@ func setBody(tx *transaction, value string, _ bool) *fixed {
 		tx.Envelope.Body = mail.Body7Bit
 	case strings.EqualFold(value, mail.Body8BitMIME.String()):
 		tx.Envelope.Body = mail.Body8BitMIME
-	case strings.EqualFold(value, mail.BodyBinaryMIME.String()):
+	case !strings.EqualFold(value, mail.BodyBinaryMIME.String()):
+		return replyBadParam
+	case !tx.of.takesBinary():
 		return replyBinary
 	default:
-		return replyBadParam
+		tx.Envelope.Body = mail.BodyBinaryMIME
 	}
 	return nil
 }
@@ -61,6 +62,15 @@ func setSMTPUTF8(tx *transaction, value string, _ bool) *fixed {
 		return replyBadParam
 	}
 	tx.Envelope.SMTPUTF8 = true
+	return nil
+}
+
+// setRequireTLS: the parameter has no value (RFC 8689 §2).
+func setRequireTLS(tx *transaction, value string, _ bool) *fixed {
+	if value != "" {
+		return replyBadParam
+	}
+	tx.Envelope.RequireTLS = true
 	return nil
 }
 
@@ -112,28 +122,6 @@ func setNotify(r *mail.Recipient, value string, _ bool) *fixed {
 	if r.Notify&mail.NotifyNever != 0 && r.Notify != mail.NotifyNever {
 		return replyBadParam
 	}
-	return nil
-}
-
-// utf8Type is the address type of internationalized addresses, whose value may
-// also be UTF-8 as it is (RFC 6533 §3).
-const utf8Type = "utf-8"
-
-func setORcpt(r *mail.Recipient, value string, eai bool) *fixed {
-	kind, encoded, found := strings.Cut(value, ";")
-	if !found || !isAtom(kind) || encoded == "" || len(value) > maxORcpt {
-		return replyBadParam
-	}
-	address, ok := decodeXtext(encoded)
-	if !ok {
-		return replyBadParam
-	}
-	plain := isPrintable(address)
-	unitext := eai && strings.EqualFold(kind, utf8Type) && utf8.ValidString(address) && !hasControl(address)
-	if !plain && !unitext {
-		return replyBadParam
-	}
-	r.ORcpt = kind + ";" + address
 	return nil
 }
 

@@ -41,6 +41,7 @@ var (
 	replyNeedEHLO      = fix(503, "5.1", "Say EHLO and your name first; HELO is not enough")
 	replyHasTLS        = fix(503, "5.1", "TLS is on already")
 	replyLoggedIn      = fix(503, "5.1", "You are logged in already")
+	replyBinaryData    = fix(503, "5.1", "A message with BODY=BINARYMIME is sent with BDAT")
 	replyNeedReset     = fix(503, "5.1", "A part of the message was refused; RSET comes first")
 
 	// Lines and arguments.
@@ -81,7 +82,24 @@ var (
 	replyBothHolds    = fix(501, "5.4", "HOLDFOR and HOLDUNTIL exclude one another")
 	replyHoldTooLong  = fix(501, "5.4", "No message is held for that long here; EHLO says for how long")
 	replyHoldPast     = fix(501, "5.4", "The time until which the message is to be held is past")
+	replyByPast       = fix(501, "5.4", "BY with R needs a time that is not past")
+	replyByTooSoon    = fix(555, "5.4", "BY asks for less time than EHLO says with DELIVERBY")
+	replyHoldPastBy   = fix(501, "5.4", "The message would be held for longer than BY gives time to deliver it")
 	replyBinary       = fix(555, "6.1", "BINARYMIME is not offered here; encode the message, or use 8BITMIME")
+
+	// ETRN (RFC 1985 §5) and ATRN (RFC 2645 §5).
+	replyFlush          = fix(250, "0.0", "OK, what waits for it is being sent")
+	replyFlushNone      = fix(251, "0.0", "OK, nothing waits for it")
+	replyFlushSome      = fix(252, "0.0", "OK, messages wait for it, and are being sent")
+	replyFlushFailed    = fix(458, "3.0", "What waits for it can't be sent at the moment; try again later")
+	replyFlushDenied    = fix(459, "7.1", "You may not ask for that")
+	replyBadNode        = fix(501, "5.4", "Syntax: ETRN node, ETRN @domain or ETRN #queue")
+	replyTurn           = fix(250, "0.0", "OK, now you are the server; send your greeting")
+	replyTurnNone       = fix(453, "0.0", "You have no mail")
+	replyTurnDenied     = fix(450, "7.1", "Not all of these domains are yours to ask for")
+	replyTurnFailed     = fix(451, "3.0", "Your mail can't be sent at the moment; try again later")
+	replyBadDomain      = fix(501, "5.4", "Syntax: ATRN [domain,...]")
+	replyTooManyDomains = fix(501, "5.4", "Too many domains; name none to get the mail of all")
 
 	// The message.
 	replyTooLarge     = fix(552, "3.4", "The message is larger than this server takes")

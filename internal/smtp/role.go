@@ -9,8 +9,9 @@ type Role uint8
 const (
 	RoleMX         Role = 1 << iota // "mx": mail from anybody for our own domains
 	RoleSubmission                  // "submission": mail from our own people (RFC 6409)
+	RoleRelay                       // "relay": mail for anywhere from clients that the operator names
 
-	RoleAny = RoleMX | RoleSubmission
+	RoleAny = RoleMX | RoleSubmission | RoleRelay
 )
 
 // String returns the names of the roles, "any" for all of them.
@@ -32,10 +33,11 @@ func (r Role) String() string {
 type role struct {
 	is   Role
 	name string
-	// login: people log in, and commands with the flag Login need it.
-	login bool
-	// strangers: recipients may be guessed by anybody, so that Options.MaxUnknown
-	// counts.
+	// login: people can log in. Where needLogin is set too, commands with the flag
+	// Login need it.
+	login, needLogin bool
+	// strangers: anybody may send, so that recipients can be guessed and
+	// Options.MaxUnknown counts, and that nobody goes before others by MT-PRIORITY.
 	strangers bool
 	// hold: messages may be held until later (RFC 4865 §3: submission only).
 	hold bool
@@ -47,7 +49,9 @@ type role struct {
 // allows the least.
 var roles = [...]role{
 	{is: RoleMX, name: "mx", strangers: true, byHand: []string{"HELO", "MAIL", "RCPT", "DATA"}},
-	{is: RoleSubmission, name: "submission", login: true, hold: true, byHand: []string{"EHLO", "AUTH", "MAIL", "RCPT", "DATA"}},
+	{is: RoleSubmission, name: "submission", login: true, needLogin: true, hold: true, byHand: []string{"EHLO", "AUTH", "MAIL", "RCPT", "DATA"}},
+	// Who may relay, the backend decides: by Client.Remote, or by the login.
+	{is: RoleRelay, name: "relay", login: true, byHand: []string{"HELO", "MAIL", "RCPT", "DATA"}},
 }
 
 // roleOf returns the role of that name.

@@ -76,8 +76,8 @@ var scripts = []struct {
 	{name: "after QUIT nothing is read", in: "QUIT\r\nNOOP\r\n", want: "221 2.0.0"},
 	{name: "trailing white space", in: "EHLO c.example \t\r\nNOOP   \r\n", want: "250, 250 2.0.0"},
 	{
-		name: "obsolete and absent commands", in: ehlo + "SEND FROM:<a@b>\r\nSOML FROM:<a@b>\r\nSAML FROM:<a@b>\r\nTURN\r\nSTARTTLS\r\nAUTH PLAIN AGEAYg==\r\n",
-		want: "250, 502 5.5.1, 502 5.5.1, 502 5.5.1, 502 5.5.1, 502 5.5.1, 502 5.5.1",
+		name: "obsolete and absent commands", in: ehlo + "SEND FROM:<a@b>\r\nSOML FROM:<a@b>\r\nSAML FROM:<a@b>\r\nTURN\r\nSTARTTLS\r\nAUTH PLAIN AGEAYg==\r\nETRN x.example\r\nATRN x.example\r\n",
+		want: "250, 502 5.5.1, 502 5.5.1, 502 5.5.1, 502 5.5.1, 502 5.5.1, 502 5.5.1, 502 5.5.1, 502 5.5.1",
 	},
 
 	// Names of hosts.
@@ -591,7 +591,7 @@ func TestDeadlines(t *testing.T) {
 func TestExtensions(t *testing.T) {
 	got := newDriver(&fakeBackend{}, nil, false).say(ehlo)
 	want := "250-mx.example.test\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n250-CHUNKING\r\n250-SMTPUTF8\r\n" +
-		"250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n250-LIMITS RCPTMAX=1000 MAILMAX=1000\r\n250 HELP\r\n"
+		"250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n250-DELIVERBY\r\n250-MT-PRIORITY\r\n250-LIMITS RCPTMAX=1000 MAILMAX=1000\r\n250 HELP\r\n"
 	if got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -19,6 +19,7 @@ type transaction struct {
 	content Content // nil before DATA or BDAT
 	chunked bool    // BDAT has begun
 	failed  bool    // a chunk was refused
+	lowered bool    // MT-PRIORITY asked for more than there is
 	sink    sink
 }
 
@@ -32,6 +33,9 @@ func (s *server) drop() {
 		s.client.setIdentity(sasl.Identity{}) // without a login it is good for one transaction
 	}
 }
+
+// binary reports whether the content is not made of lines (RFC 3030 §3).
+func (tx *transaction) binary() bool { return tx.Envelope.Body == mail.BodyBinaryMIME }
 
 func (tx *transaction) abort() {
 	if tx.content != nil {
@@ -84,6 +88,8 @@ func (s *server) mail(arg []byte) session.Step {
 		return s.wrong(&replyNoUTF8Path.Reply)
 	case tx.Envelope.Size > s.opts.MaxSize:
 		return s.fixed(replyTooLarge)
+	case tx.returnedBeforeSent():
+		return s.wrong(&replyHoldPastBy.Reply)
 	}
 	tx.Envelope.ID = mail.NewID(s.conn.Now())
 	if err := s.backend.Sender(s.conn.Context, &tx.Transaction); err != nil {
