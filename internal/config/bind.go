@@ -66,7 +66,7 @@ func (b *binder) header(n *unstable.Node) (scope, bool) {
 		switch {
 		case f.shape == leaf:
 			b.problem(key.Raw, fmt.Sprintf("%s is a setting, not a section", s.join(f.key)),
-				fmt.Sprintf("write %s = %s", f.key, f.sample(s.v.Field(f.index))))
+				fmt.Sprintf("write %s = %s", f.key, f.sample(s.v.FieldByIndex(f.index))))
 			return s, false
 		case f.shape == table && last && n.Kind == unstable.ArrayTable:
 			b.problem(key.Raw, fmt.Sprintf("there is one section %s only", f.key), fmt.Sprintf("write [%s]", f.key))
@@ -76,15 +76,15 @@ func (b *binder) header(n *unstable.Node) (scope, bool) {
 			return s, false
 		case f.shape == list && last:
 			s = b.grow(s, f, key.Raw)
-		case f.shape == list && s.v.Field(f.index).Len() == 0:
+		case f.shape == list && s.v.FieldByIndex(f.index).Len() == 0:
 			b.problem(key.Raw, fmt.Sprintf("there is no [[%s]] above", f.key), "")
 			return s, false
 		case f.shape == list:
-			list := s.v.Field(f.index)
+			list := s.v.FieldByIndex(f.index)
 			i := list.Len() - 1
 			s = scope{v: list.Index(i), path: fmt.Sprintf("%s[%d]", s.join(f.key), i)}
 		default:
-			s = scope{v: s.v.Field(f.index), path: s.join(f.key)}
+			s = scope{v: s.v.FieldByIndex(f.index), path: s.join(f.key)}
 			if last {
 				b.origins[s.path] = origin{key: span{b.src, key.Raw}}
 			}
@@ -95,7 +95,7 @@ func (b *binder) header(n *unstable.Node) (scope, bool) {
 
 // grow appends an element to a list of sections.
 func (b *binder) grow(s scope, f field, at unstable.Range) scope {
-	list := s.v.Field(f.index)
+	list := s.v.FieldByIndex(f.index)
 	i := list.Len()
 	list.Set(reflect.Append(list, reflect.Zero(f.typ.Elem())))
 	path := fmt.Sprintf("%s[%d]", s.join(f.key), i)
@@ -129,7 +129,7 @@ func (b *binder) keyValue(s scope, n *unstable.Node) {
 			b.problem(key.Raw, fmt.Sprintf("%s has no keys below it", s.join(f.key)), "write "+f.key+" = …")
 			return
 		}
-		s = scope{v: s.v.Field(f.index), path: s.join(f.key)}
+		s = scope{v: s.v.FieldByIndex(f.index), path: s.join(f.key)}
 	}
 }
 
@@ -141,7 +141,7 @@ func (b *binder) assign(s scope, f field, key unstable.Range, value *unstable.No
 			b.problem(key, fmt.Sprintf("%s is a section", s.join(f.key)), fmt.Sprintf("write [%s] on a line of its own, and its keys below", f.key))
 			return
 		}
-		b.inline(scope{v: s.v.Field(f.index), path: s.join(f.key)}, value)
+		b.inline(scope{v: s.v.FieldByIndex(f.index), path: s.join(f.key)}, value)
 	case list:
 		if value.Kind != unstable.Array {
 			b.problem(key, fmt.Sprintf("%s is a list of sections", s.join(f.key)), fmt.Sprintf("write [[%s]] on a line of its own, and its keys below", f.key))
@@ -174,7 +174,7 @@ func (b *binder) leaf(s scope, f field, key unstable.Range, value *unstable.Node
 		at = key
 	}
 	b.origins[s.join(f.key)] = origin{key: span{b.src, key}, value: span{b.src, at}}
-	target := s.v.Field(f.index)
+	target := s.v.FieldByIndex(f.index)
 	if f.typ.Kind() != reflect.Slice {
 		if b.scalar(f, target, value, at) {
 			b.place(f, target)

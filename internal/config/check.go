@@ -21,6 +21,7 @@ func (c *Config) Check() Problems {
 	k.tls()
 	k.logins()
 	k.submission()
+	k.outbound()
 	k.admin()
 	return k.problems.Sorted()
 }

@@ -29,6 +29,11 @@ type Config struct {
 	OAuth        OAuth         `toml:"oauth" doc:"Logins with bearer tokens (OAUTHBEARER, RFC 7628) of one OpenID Connect issuer."`
 	SMTP         SMTP          `toml:"smtp" doc:"How mail is received."`
 	Submission   Submission    `toml:"submission" doc:"What those may send who have logged in."`
+	Outbound     Outbound      `toml:"outbound" doc:"How mail is sent to other hosts."`
+	Destinations []Destination `toml:"destination" doc:"What is different for some destinations; the first that fits holds. Write one [[destination]] for each."`
+	Routes       []Route       `toml:"route" doc:"Ways that some mail takes instead of the hosts that the DNS names; the first that fits holds. Write one [[route]] for each."`
+	Turns        []Turn        `toml:"turn" doc:"Hosts that are seldom connected, and ask for their mail. Write one [[turn]] for each."`
+	DNS          DNS           `toml:"dns" doc:"Whom the server asks for names and addresses."`
 	POP3         POP3          `toml:"pop3" doc:"How mail is collected by POP3."`
 	Store        Store         `toml:"store" doc:"The embedded store."`
 	Passwords    Passwords     `toml:"passwords" doc:"How passwords are kept. New ones become argon2id (RFC 9106); older ones are replaced at the next login."`
@@ -201,6 +206,7 @@ func Default() *Config {
 			MaxSize: 50 * MiB, MaxRecipients: 1000, MaxTransactions: 1000, MaxErrors: 25, MaxUnknown: 10, MaxReceived: 50,
 			CommandTimeout: 5 * Minute, DataTimeout: 3 * Minute, RecipientDelimiters: "+",
 		},
+		Outbound:  defaultOutbound(),
 		POP3:      POP3{Lock: LockExclusive, IdleTimeout: 10 * Minute, MaxErrors: 25},
 		Store:     Store{SegmentSize: 64 * MiB, SmallMax: 128 * KiB, Cache: 32 * MiB},
 		Passwords: Passwords{Argon2Memory: 19 * MiB, Argon2Time: 2, Argon2Threads: 1, SCRAMIterations: 10_000, CacheTTL: 5 * Minute},

@@ -101,7 +101,7 @@ func (c *Config) mergeListeners(base *Config) {
 		}
 		for _, f := range fieldsOf(from.Type()) {
 			if o, ok := read[listenerPath(i, f.key)]; ok {
-				to.Field(f.index).Set(from.Field(f.index))
+				to.FieldByIndex(f.index).Set(from.FieldByIndex(f.index))
 				c.origins[listenerPath(at, f.key)] = o
 			}
 		}

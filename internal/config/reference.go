@@ -32,7 +32,7 @@ func Reference() string {
 		switch f.shape {
 		case table:
 			fmt.Fprintf(&b, "\n## [%s]\n\n%s\n", f.key, wrap(f.doc, 90, ""))
-			referenceLeaves(&b, def.Field(f.index))
+			referenceLeaves(&b, def.FieldByIndex(f.index))
 		case list:
 			fmt.Fprintf(&b, "\n## [[%s]]\n\n%s\n", f.key, wrap(f.doc, 90, ""))
 			referenceLeaves(&b, reflect.Zero(f.typ.Elem()))
@@ -57,11 +57,11 @@ func referenceLeaves(b *strings.Builder, v reflect.Value) {
 		if interval := f.interval(); interval != "" {
 			facts = append(facts, interval)
 		}
-		if d := v.Field(f.index); !d.IsZero() || f.typ.Kind() == reflect.Struct || f.numeric() {
+		if d := v.FieldByIndex(f.index); !d.IsZero() || f.typ.Kind() == reflect.Struct || f.numeric() {
 			facts = append(facts, "default `"+format(d)+"`")
 		}
 		fmt.Fprintf(b, "%s.\n\n%s\n\n```toml\n%s = %s\n```\n", capital(strings.Join(facts, "; ")),
-			wrap(f.doc, 90, ""), f.key, f.sample(v.Field(f.index)))
+			wrap(f.doc, 90, ""), f.key, f.sample(v.FieldByIndex(f.index)))
 	}
 }
 
@@ -87,9 +87,9 @@ func Example(c *Config) string {
 		switch f.shape {
 		case table:
 			fmt.Fprintf(&b, "\n%s\n[%s]\n", wrap(f.doc, 76, "# "), f.key)
-			exampleLeaves(&b, v.Field(f.index), def.Field(f.index))
+			exampleLeaves(&b, v.FieldByIndex(f.index), def.FieldByIndex(f.index))
 		case list:
-			exampleList(&b, f, v.Field(f.index))
+			exampleList(&b, f, v.FieldByIndex(f.index))
 		}
 	}
 	return b.String()
@@ -114,7 +114,7 @@ func exampleList(b *strings.Builder, f field, items reflect.Value) {
 			continue
 		}
 		for _, l := range fieldsOf(zero.Type()) {
-			if value := items.Index(i).Field(l.index); !value.IsZero() {
+			if value := items.Index(i).FieldByIndex(l.index); !value.IsZero() {
 				fmt.Fprintf(b, "%s = %s\n", l.key, format(value))
 			}
 		}
@@ -130,8 +130,8 @@ func exampleLeaves(b *strings.Builder, v, def reflect.Value) {
 		if facts := f.facts(); facts != "" {
 			fmt.Fprintf(b, "# %s\n", facts)
 		}
-		value := v.Field(f.index)
-		if reflect.DeepEqual(value.Interface(), def.Field(f.index).Interface()) {
+		value := v.FieldByIndex(f.index)
+		if reflect.DeepEqual(value.Interface(), def.FieldByIndex(f.index).Interface()) {
 			fmt.Fprintf(b, "#%s = %s\n", f.key, f.sample(value))
 			continue
 		}

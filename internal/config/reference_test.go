@@ -66,7 +66,7 @@ func TestDefaultsKeepTheirOwnBounds(t *testing.T) {
 			if f.typ.Kind() == reflect.Slice {
 				continue // empty: all, or none
 			}
-			if err := f.allows(def.Field(s.index).Field(f.index)); err != nil {
+			if err := f.allows(def.FieldByIndex(s.index).FieldByIndex(f.index)); err != nil {
 				t.Errorf("%s.%s: its default is not allowed: %v", s.key, f.key, err)
 			}
 		}

@@ -41,25 +41,31 @@ type field struct {
 	doc     string
 	values  []string
 	tag     reflect.StructTag
-	index   int
+	index   []int // see reflect.Value.FieldByIndex
 	typ     reflect.Type
 	shape   shape
 	example string
 }
 
-// fieldsOf returns what a struct type has, in the order it is written.
+// fieldsOf returns what a struct type has, in the order it is written; what an
+// embedded struct has stands in its place.
 func fieldsOf(t reflect.Type) []field {
 	var fs []field
 	for i := range t.NumField() {
 		f := t.Field(i)
 		key := f.Tag.Get("toml")
-		if key == "" {
-			continue
+		switch {
+		case f.Anonymous:
+			for _, inner := range fieldsOf(f.Type) {
+				inner.index = append([]int{i}, inner.index...)
+				fs = append(fs, inner)
+			}
+		case key != "":
+			fs = append(fs, field{
+				key: key, doc: f.Tag.Get("doc"), values: split(f.Tag.Get("values")), tag: f.Tag,
+				index: []int{i}, typ: f.Type, shape: shapeOf(f.Type), example: f.Tag.Get("example"),
+			})
 		}
-		fs = append(fs, field{
-			key: key, doc: f.Tag.Get("doc"), values: split(f.Tag.Get("values")), tag: f.Tag,
-			index: i, typ: f.Type, shape: shapeOf(f.Type), example: f.Tag.Get("example"),
-		})
 	}
 	return fs
 }
