@@ -23,7 +23,9 @@ type entity struct {
 	// opaque says why the body may not be touched; empty: it may.
 	opaque string
 	text   bool
-	long   bool // a line of the body is too long
+	// refused says that a line of the body has something that the goal does not
+	// allow; nul and bare, that there are NULs, and CRs or LFs that are no line ends.
+	refused, nul, bare bool
 	// escaped counts the octets of the body that quoted-printable makes three of.
 	escaped int64
 }

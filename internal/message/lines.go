@@ -17,6 +17,12 @@ type textLine struct {
 	plain bool
 	// escaped counts the octets that quoted-printable makes three of.
 	escaped int64
+	// afterEnd says that it begins the message, or after a CRLF; ended that it ends
+	// with one.
+	afterEnd, ended bool
+	// eightBit, nul and bare say that it has octets beyond ASCII, NUL, and a CR or LF
+	// that is no line end.
+	eightBit, nul, bare bool
 }
 
 func (l *textLine) long() bool { return l.length > MaxLine }
@@ -31,6 +37,7 @@ type lineReader struct {
 	at   int64
 	head []byte
 	err  error
+	open bool // the line before the next one does not end with CRLF
 }
 
 func newLineReader(src io.ReaderAt, size int64) *lineReader {
@@ -44,10 +51,11 @@ func newLineReader(src io.ReaderAt, size int64) *lineReader {
 
 // next returns the next line, or io.EOF after the last.
 func (r *lineReader) next() (textLine, error) {
-	l := textLine{from: r.at, plain: true}
+	l := textLine{from: r.at, plain: true, afterEnd: !r.open}
 	r.head = r.head[:0]
 	var last byte
-	for ended := false; !ended; {
+	ended := false
+	for !ended {
 		if len(r.p) == 0 {
 			err := r.fill()
 			if err == io.EOF && r.at > l.from {
@@ -66,9 +74,13 @@ func (r *lineReader) next() (textLine, error) {
 			r.head = append(r.head, piece[:min(len(piece), lineHead-len(r.head))]...)
 			l.plain = l.plain && isBase64(piece)
 			l.escaped += countEscaped(piece)
+			l.look(piece, last)
 			last = piece[len(piece)-1]
 		}
 	}
+	l.ended = ended && last == '\r'
+	l.bare = l.bare || ended != (last == '\r')
+	r.open = !l.ended
 	if last == '\r' {
 		l.length--
 	}
@@ -77,6 +89,14 @@ func (r *lineReader) next() (textLine, error) {
 	}
 	l.to, l.head = r.at, r.head[:min(int64(len(r.head)), l.length)]
 	return l, nil
+}
+
+// look notes what a piece of the line has, before which an octet stood.
+func (l *textLine) look(piece []byte, before byte) {
+	l.eightBit = l.eightBit || beyondASCII(piece)
+	l.nul = l.nul || bytes.IndexByte(piece, 0) >= 0
+	cr := bytes.IndexByte(piece, '\r')
+	l.bare = l.bare || before == '\r' || cr >= 0 && cr < len(piece)-1
 }
 
 // isBase64 reports whether all octets are of the base64 alphabet, padding, white

@@ -15,6 +15,7 @@ const (
 	MaxBoundary   = 70          // octets (RFC 2046 §5.1.1)
 	MaxFoldedLine = 64 << 10    // octets of a header line that is folded
 	maxFolds      = 1000        // header lines that are folded
+	maxDrops      = 1000        // runs of lines outside of parts that are left out
 	maxMIMEField  = 4 << 10     // octets of a Content-Type or Content-Transfer-Encoding field
 	encodedLine   = 76          // octets of an encoded line (RFC 2045 §6.7, §6.8)
 	escapedShare  = 6           // text is base64 if more than one octet of so many would be escaped
@@ -61,6 +62,8 @@ type edit struct {
 	text string
 	// line is what is folded, in foldLine.
 	line addressLine
+	// normal says that CR and LF alone become line ends before they are encoded.
+	normal bool
 }
 
 // change is what becomes of octets.
@@ -72,6 +75,7 @@ const (
 	encodeQuoted
 	encodeBase64
 	breakLines // of base64
+	dropLine
 )
 
 // apply writes the message with its changes.
@@ -107,6 +111,8 @@ type (
 
 func (e *edit) apply(dst io.Writer, src io.ReaderAt, buf []byte) error {
 	switch e.do {
+	case dropLine:
+		return nil
 	case foldLine:
 		line := make([]byte, e.to-e.from)
 		if _, err := io.ReadFull(io.NewSectionReader(src, e.from, e.to-e.from), line); err != nil {
@@ -121,6 +127,9 @@ func (e *edit) apply(dst io.Writer, src io.ReaderAt, buf []byte) error {
 	}
 	out := bufio.NewWriterSize(dst, copyBuffer)
 	encoder := e.encoder(out)
+	if e.normal {
+		encoder = &lineEnder{WriteCloser: encoder}
+	}
 	if err := copyRange(encoder, src, e.from, e.to, buf); err != nil {
 		return err
 	}

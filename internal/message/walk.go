@@ -15,14 +15,16 @@ var (
 	errTooManyParts = &LineError{Why: "a line is too long, and it has too many parts to be encoded anew"}
 )
 
-// walker goes through a message once, and notes what has to change for no line
-// to be too long. A part is known by where it begins and ends; none is kept.
+// walker goes through a message once, and notes what has to change for it to reach
+// a goal. A part is known by where it begins and ends; none is kept.
 type walker struct {
+	goal  goal
 	lines *lineReader
 	stack []enclosing // the message first
 	part  entity
 	parts int
 	folds int
+	drops int
 	edits []edit
 }
 
@@ -52,8 +54,11 @@ func (w *walker) insert(from, to int64, text string) {
 // line takes the next line.
 func (w *walker) line(l *textLine) error {
 	if level, last := w.boundary(l); level >= 0 {
-		if l.long() {
+		switch {
+		case l.long():
 			return errOutside // white space behind the boundary
+		case w.goal.lines && (!l.afterEnd || l.bare):
+			return errHalfBoundary
 		}
 		return w.delimiter(l, level, last)
 	}
@@ -61,12 +66,29 @@ func (w *walker) line(l *textLine) error {
 	case inHeader:
 		return w.headerLine(l)
 	case outside:
-		if l.long() {
-			return errOutside
-		}
-		return nil
+		return w.outsideLine(l)
 	}
 	return w.bodyLine(l)
+}
+
+// outsideLine takes a line outside of the parts of a multipart, which nobody reads
+// (RFC 2046 §5.1.1). One that is not allowed is left out of a conversion.
+func (w *walker) outsideLine(l *textLine) error {
+	switch {
+	case !w.goal.refuses(l):
+		return nil
+	case !w.goal.lines:
+		return errOutside
+	}
+	if n := len(w.edits) - 1; n >= 0 && w.edits[n].do == dropLine && w.edits[n].to == l.from {
+		w.edits[n].to = l.to
+		return nil
+	}
+	if w.drops++; w.drops > maxDrops {
+		return errTooManyDrops
+	}
+	w.edits = append(w.edits, edit{from: l.from, to: l.to, do: dropLine})
+	return nil
 }
 
 // boundary returns the level of the multipart whose delimiter a line is, the
@@ -103,6 +125,9 @@ func (w *walker) delimiter(l *textLine, level int, last bool) error {
 
 // headerLine takes a line of a header.
 func (w *walker) headerLine(l *textLine) error {
+	if err := w.goal.refusesHeader(l); err != nil {
+		return err
+	}
 	h := &w.part.header
 	if l.length == 0 {
 		w.endHeader(l)
@@ -173,6 +198,10 @@ func (w *walker) endHeader(l *textLine) {
 		w.stack[len(w.stack)-1].top = l.from
 	}
 	kind, boundary := p.mediaType(w.defaultType())
+	encodable := strings.HasPrefix(kind, "message/global-") // RFC 6533 §4.4
+	if !encodable && (strings.HasPrefix(kind, "multipart/") || strings.HasPrefix(kind, "message/")) {
+		w.relabel()
+	}
 	switch {
 	case kind == "":
 		p.opaque = whyMalformed
@@ -180,6 +209,8 @@ func (w *walker) endHeader(l *textLine) {
 		p.opaque = whySealed
 	case kind == "message/rfc822", kind == "message/global":
 		w.enterMessage()
+	case encodable:
+		p.text, p.opaque = true, p.sealedBy()
 	case strings.HasPrefix(kind, "message/"):
 		p.opaque = whyMessage
 	case strings.HasPrefix(kind, "multipart/"):
@@ -197,14 +228,14 @@ func (w *walker) endHeader(l *textLine) {
 func (w *walker) bodyLine(l *textLine) error {
 	p := &w.part
 	p.escaped += l.escaped
-	if !l.long() {
+	if !w.goal.refuses(l) {
 		return nil
 	}
-	p.long = true
+	p.refused, p.nul, p.bare = true, p.nul || l.nul, p.bare || l.bare
 	if p.opaque != "" {
 		return &LineError{Why: p.opaque}
 	}
-	if coding, _ := p.encoding(); coding == codingBase64 && !l.plain {
+	if coding, _ := p.encoding(); coding == codingBase64 && (!l.plain || w.goal.lines && l.bare) {
 		return &LineError{Why: whyMalformed}
 	}
 	return nil
@@ -214,7 +245,13 @@ func (w *walker) bodyLine(l *textLine) error {
 // delimiter, to which the line end before it belongs, or with the message.
 func (w *walker) endPart(at int64, delimited bool) {
 	p := &w.part
-	if p.place != inBody || !p.long {
+	switch {
+	case p.place != inBody:
+		return
+	case !p.refused:
+		if p.opaque == "" {
+			w.relabel()
+		}
 		return
 	}
 	end := at
@@ -231,6 +268,7 @@ func (w *walker) endPart(at int64, delimited bool) {
 	case p.text && p.escaped <= (end-p.body)/escapedShare:
 		body.do, name = encodeQuoted, codingQuoted
 	}
+	body.normal = w.goal.lines && p.text && p.bare && !p.nul
 	w.insert(p.coding.from, p.coding.to, "Content-Transfer-Encoding: "+name+"\r\n")
 	w.edits = append(w.edits, body)
 	if body.do == encodeBase64 && !delimited {
