@@ -2,26 +2,19 @@ package netserver
 
 import (
 	"bytes"
-	"crypto"
-	_ "crypto/sha256" // for hashOf
-	_ "crypto/sha512" // for hashOf
 	"crypto/tls"
 	"crypto/x509"
+
+	"postrider/internal/tlsfacts"
 )
 
 // binding returns the connection's channel binding of a type, nil if it has none.
 func (h *handshake) binding(kind string) []byte {
 	switch kind {
-	case "tls-exporter":
-		// RFC 9266 §2. Without TLS 1.3 or an extended master secret crypto/tls
-		// refuses, as RFC 9266 §3 demands.
+	case tlsfacts.KindExporter:
 		cs := h.conn.ConnectionState()
-		key, err := cs.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
-		if err != nil {
-			return nil
-		}
-		return key
-	case "tls-server-end-point":
+		return tlsfacts.Exporter(&cs)
+	case tlsfacts.KindEndPoint:
 		return h.endPoint(h.conn.ConnectionState().DidResume)
 	}
 	return nil
@@ -48,29 +41,7 @@ func endPointOf(cert *tls.Certificate) []byte {
 			return nil
 		}
 	}
-	hash := hashOf(leaf.SignatureAlgorithm)
-	if !hash.Available() {
-		return nil
-	}
-	sum := hash.New()
-	sum.Write(cert.Certificate[0]) // never fails (hash.Hash)
-	return sum.Sum(nil)
-}
-
-// hashOf returns the hash function for the binding to a certificate: that of its
-// signature, SHA-256 in place of MD5 and SHA-1, and zero if the signature uses
-// none by itself (Ed25519), for which RFC 5929 §4.1 leaves it undefined.
-func hashOf(a x509.SignatureAlgorithm) crypto.Hash {
-	switch a {
-	case x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1,
-		x509.SHA256WithRSA, x509.DSAWithSHA256, x509.ECDSAWithSHA256, x509.SHA256WithRSAPSS:
-		return crypto.SHA256
-	case x509.SHA384WithRSA, x509.ECDSAWithSHA384, x509.SHA384WithRSAPSS:
-		return crypto.SHA384
-	case x509.SHA512WithRSA, x509.ECDSAWithSHA512, x509.SHA512WithRSAPSS:
-		return crypto.SHA512
-	}
-	return 0
+	return tlsfacts.EndPoint(leaf)
 }
 
 // endPointMark tells our extra data in a session ticket from that of others.

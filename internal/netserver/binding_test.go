@@ -141,14 +141,6 @@ func TestEndPointIsHashedAsTheCertificateIsSigned(t *testing.T) {
 			}
 		})
 	}
-	for alg, want := range map[x509.SignatureAlgorithm]crypto.Hash{
-		x509.MD5WithRSA: crypto.SHA256, x509.SHA1WithRSA: crypto.SHA256, x509.ECDSAWithSHA1: crypto.SHA256,
-		x509.UnknownSignatureAlgorithm: 0, x509.MD2WithRSA: 0,
-	} {
-		if got := hashOf(alg); got != want {
-			t.Errorf("%v: got %v, want %v", alg, got, want)
-		}
-	}
 	for name, cert := range map[string]*tls.Certificate{
 		"nil": nil, "empty": {}, "malformed": {Certificate: [][]byte{[]byte("x")}},
 	} {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"postrider/internal/tlsfacts"
 )
 
 func TestDialogueIsTheSameOverTLS(t *testing.T) {
@@ -301,7 +303,7 @@ func TestTicketIsGoodForTheNextConnection(t *testing.T) {
 							}
 						}
 						for result, want := range map[string]float64{"ok": 1, "resumed": 2} {
-							if got := w.handshakes(result, versionName(version)); got != want {
+							if got := w.handshakes(result, tlsfacts.Version(version)); got != want {
 								t.Errorf("counted %v handshakes with result %s, want %v", got, result, want)
 							}
 						}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"postrider/internal/session"
+	"postrider/internal/tlsfacts"
 )
 
 // Limits on what a peer may have in its certificate and hello.
@@ -18,7 +19,7 @@ const (
 func (h *handshake) facts() *session.TLS {
 	cs := h.conn.ConnectionState()
 	return &session.TLS{
-		Version:     versionName(cs.Version),
+		Version:     tlsfacts.Version(cs.Version),
 		Cipher:      tls.CipherSuiteName(cs.CipherSuite),
 		ServerName:  h.name,
 		ClientNames: clientNames(&cs),
@@ -32,17 +33,6 @@ func (h *handshake) result() string {
 		return "resumed"
 	}
 	return "ok"
-}
-
-// versionName returns a version of TLS as Received fields and logs have it.
-func versionName(v uint16) string {
-	switch v {
-	case tls.VersionTLS12:
-		return "TLSv1.2"
-	case tls.VersionTLS13:
-		return "TLSv1.3"
-	}
-	return tls.VersionName(v)
 }
 
 // serverName returns the name a client asked for in lower case, or nothing if it

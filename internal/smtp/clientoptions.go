@@ -10,15 +10,41 @@ type ClientOptions struct {
 	// TLS says whether to ask for it. It is not asked for on a connection that has
 	// TLS already, which counts as TLSMust fulfilled.
 	TLS TLSUse
+	// Verified says that the handshake fails unless the server proves its name.
+	// Without it, a message whose envelope has RequireTLS is refused (RFC 8689
+	// §4.2.1).
+	Verified bool
 	// Login, if not nil, is how it proves who it is, after TLS.
 	Login *ClientLogin
 	// The timeouts of RFC 5321 §4.5.3.2; defaults: five minutes for Greeting, Mail
-	// and Rcpt (and for every other command), two for Data, three for Block (one
-	// write of content), ten for End.
-	Greeting, Mail, Rcpt, Data, Block, End time.Duration
+	// and Rcpt (Mail is that of every other command too), two for Data, ten for End.
+	// That of a block of content is the driver's.
+	Greeting, Mail, Rcpt, Data, End time.Duration
 	// MaxReplyLines is how many lines a reply may have (default 128); a line may have
 	// wire.MaxLine octets. A peer that sends more has lost (Result.Lost).
 	MaxReplyLines int
+}
+
+// withDefaults returns the options with what is not set.
+func (o ClientOptions) withDefaults() ClientOptions {
+	for _, t := range []struct {
+		d   *time.Duration
+		def time.Duration
+	}{
+		{&o.Greeting, 5 * time.Minute},
+		{&o.Mail, 5 * time.Minute},
+		{&o.Rcpt, 5 * time.Minute},
+		{&o.Data, 2 * time.Minute},
+		{&o.End, 10 * time.Minute},
+	} {
+		if *t.d == 0 {
+			*t.d = t.def
+		}
+	}
+	if o.MaxReplyLines == 0 {
+		o.MaxReplyLines = 128
+	}
+	return o
 }
 
 // TLSUse says whether a client protects its connection.

@@ -15,6 +15,10 @@ type Source interface {
 	// Next returns the next message for this connection, or nil when there is none
 	// and the session should end. It may wait for one. Peer is what is known of the
 	// other side; it is the session's and good until Closed.
+	//
+	// When the conversation fails before the first transaction, Next is called once
+	// all the same, so that somebody is told; Ctx may have ended then. A stage before
+	// StageMail in Result tells such a failure from a verdict about a message.
 	Next(ctx context.Context, peer *Peer) *Outgoing
 	// Done says what became of a message that Next has returned; it is called
 	// exactly once for each, at the latest in Event(Closed).
@@ -27,7 +31,8 @@ type Outgoing struct {
 	// the parameters. Size is that of the content in octets, 0 if it is not known.
 	Envelope mail.Envelope
 	// Open returns the content in a form that the peer takes. It is called once,
-	// before MAIL, which declares the content's size and body. An error that is a
+	// before MAIL, which declares the content's size and body. What is not binary has
+	// no CR or LF alone, or it is not sent to its end. An error that is a
 	// *Reply becomes the reply to all recipients, and nothing is sent (554 5.6.3 for
 	// a message that can't be put into that form); another ends the transaction as a
 	// failure of ours (Result.Fault).
@@ -111,6 +116,10 @@ type Result struct {
 	Fault error
 	// Octets of content that were sent.
 	Octets int64
+	// Reused says that the connection had carried a transaction before this one, so
+	// that a loss, or a 421, may have nothing to do with this message: the server may
+	// have been about to close.
+	Reused bool
 }
 
 // RecipientResult is what became of one recipient.
@@ -120,6 +129,9 @@ type RecipientResult struct {
 	Reply *Reply
 	// Stage is where Reply came, or would have.
 	Stage Stage
+	// Local says that Reply is ours: the peer was not asked, since it lacks what the
+	// message needs.
+	Local bool
 	// Relayed says that the peer was given what was asked for by DSN's parameters,
 	// and reports itself from now on (RFC 3461 §5.2).
 	Relayed bool
