@@ -72,6 +72,10 @@
 // "given address", in the first lines only, and the lines with | after it are a
 // message that is in that maildrop before the conversation begins. Each line
 // gets CRLF. A server may have put trace fields on top of it.
+//
+// "needs thing", in the first lines only, says that not every server of ours can
+// play the dialogue; testdata/dialogues/README.md tells what there is. Whoever runs
+// it looks at Dialogue.Needs.
 package dialogue
 
 import (
@@ -89,8 +93,17 @@ type Dialogue struct {
 	// Given are the messages that must be in their maildrops before Run, in
 	// their order.
 	Given []Message
+	// Needs are what the server must have that not every server has; see Needs.
+	Needs []string
 	steps []step
 }
+
+// What a dialogue may need of the server.
+const (
+	NeedsTurner = "turner" // ETRN and ATRN are answered
+	NeedsBinary = "binary" // BINARYMIME is taken
+	NeedsRelay  = "relay"  // mail for anywhere is taken by listeners of the role relay
+)
 
 // Message is a message in a maildrop.
 type Message struct {

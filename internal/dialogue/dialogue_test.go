@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -161,6 +162,8 @@ func TestParseRefuses(t *testing.T) {
 		{"unknown line", "protocol p\nhello there you\n", "no line of a dialogue"},
 		{"unknown property", "protocol p\ncolour red\n", "no property"},
 		{"unknown listener", "listener kind\n", "no property"},
+		{"unknown need", "protocol p\nneeds money\n", "no property"},
+		{"late need", "protocol p\nS: a\n--- p\nneeds relay\n", "no property"},
 		{"late property", "protocol p\nS: a\nrole mx\n", "t:3: \"role\" comes too late"},
 		{"no space", "protocol p\nS:a\n", "a space is missing"},
 		{"raw without quotes", "protocol p\nC< a\n", "double quotes"},
@@ -183,12 +186,15 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestPropertiesAndGivenMessages(t *testing.T) {
-	d, err := Parse("t", strings.NewReader("protocol smtp\nlistener teach\nrole mx\ngiven a@b\n| x\n|\n| y\n\nS: a\n--- pop3\nlistener strict\nS: b\n--- smtp\nE shed\n"))
+	d, err := Parse("t", strings.NewReader("protocol smtp\nlistener teach\nrole mx\nneeds relay\nneeds binary\ngiven a@b\n| x\n|\n| y\n\nS: a\n--- pop3\nlistener strict\nS: b\n--- smtp\nE shed\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(d.Given) != 1 || d.Given[0].To != "a@b" || string(d.Given[0].Content) != "x\r\n\r\ny\r\n" {
 		t.Errorf("got given messages %q", d.Given)
+	}
+	if !slices.Equal(d.Needs, []string{NeedsRelay, NeedsBinary}) {
+		t.Errorf("got needs %q", d.Needs)
 	}
 	want := []Connection{{"smtp", "mx", true}, {"pop3", "", false}, {"smtp", "mx", false}}
 	got := d.Connections()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -187,6 +188,8 @@ func (p *parser) property(key, value string) error {
 		c.Teach = value == "teach"
 	case key == "protocol" && p.opens == 0:
 		c.Protocol = value
+	case key == "needs" && p.opens == 0 && slices.Contains([]string{NeedsTurner, NeedsBinary, NeedsRelay}, value):
+		p.d.Needs = append(p.d.Needs, value)
 	case key == "given" && p.opens == 0:
 		p.d.Given = append(p.d.Given, Message{To: value})
 		p.message = true

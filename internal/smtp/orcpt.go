@@ -85,6 +85,6 @@ func hexPoint(s string) (r rune, ok bool) {
 		return 0, false
 	}
 	r = rune(n)
-	plain := r > ' ' && r < 0x7f && strings.IndexRune(`\+=`, r) < 0
+	plain := r > ' ' && r < 0x7f && !strings.ContainsRune(`\+=`, r)
 	return r, utf8.ValidRune(r) && !plain
 }

@@ -28,7 +28,8 @@ type Turner interface {
 	// (fault.Denied).
 	//
 	// The session must hold nothing before Start, which does not come if the
-	// connection breaks first. It lets go of everything at Event(Closed).
+	// connection breaks first. It lets go of everything at Event(Closed). Its driver
+	// is a server's, so that it can't ask for TLS; Conn.TLS is what there is already.
 	Turn(ctx context.Context, c *Client, domains []string) (session.Session, error)
 }
 
@@ -85,7 +86,7 @@ func (s *server) etrn(arg []byte) session.Step {
 	case waiting < 0:
 		return s.fixed(replyFlush)
 	}
-	return s.say(&Reply{Code: 253, Enhanced: "0.0", Text: fmt.Sprintf("OK, %d messages wait for it, and are being sent", waiting)})
+	return s.say(&Reply{Code: 253, Enhanced: "0.0", Text: fmt.Sprintf("OK, messages that wait for it: %d; they are being sent", waiting)})
 }
 
 // parseNode reads ETRN's argument.
