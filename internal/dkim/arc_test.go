@@ -1,0 +1,161 @@
+package dkim
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/emersion/go-msgauth/authres"
+)
+
+// hops seals a signed letter at so many hosts, each of its own domain.
+func hops(s *site, n int) string {
+	s.signing("example.org")
+	m := s.sign("example.org", letter)
+	for i := range n {
+		domain := fmt.Sprintf("hop%d.example", i+1)
+		s.signing(domain)
+		m = "Received: from x by " + domain + "; Sat, 28 Nov 2026 12:00:00 +0000\r\n" + m
+		m = s.seal(domain, "mail."+domain, m)
+	}
+	return m
+}
+
+func TestAChainOfSeveralHopsPasses(t *testing.T) {
+	s := newSite(t)
+	for n := range 5 {
+		m := hops(s, n)
+		want := Chain{Status: ChainPass, Sets: n}
+		if n == 0 {
+			want.Status = ChainNone
+		}
+		if got := s.chain(m); got != want {
+			t.Errorf("%d hops: %+v\n%s", n, got, m)
+		}
+	}
+}
+
+func TestASealSaysWhatWasFound(t *testing.T) {
+	s := newSite(t)
+	m := hops(s, 2)
+	h := parseHeader([]byte(m[:strings.Index(m, "\r\n\r\n")+4]))
+	for i, want := range []string{fieldAS, fieldAMS, fieldAAR} {
+		if !h.fields[i].Is(want) {
+			t.Errorf("field %d is %s, want %s", i, h.fields[i].Name, want)
+		}
+	}
+	tags, err := parseTags(string(h.fields[0].Body))
+	if err != nil || tags["i"] != "2" || tags["cv"] != "pass" || tags["d"] != "hop2.example" || tags["a"] != "rsa-sha256" {
+		t.Errorf("the seal: %v, %v", tags, err)
+	}
+	_, results, _ := strings.Cut(string(h.fields[2].Value()), ";")
+	id, found, err := authres.Parse(results)
+	if err != nil || id != "mail.hop2.example" || len(found) != 3 {
+		t.Fatalf("results %q: %s, %d, %v", results, id, len(found), err)
+	}
+	if r, ok := found[0].(*authres.DKIMResult); !ok || r.Value != authres.ResultPass || r.Domain != "example.org" {
+		t.Errorf("the first result: %+v", found[0])
+	}
+	if r, ok := found[2].(*authres.ARCResult); !ok || r.Value != authres.ResultPass {
+		t.Errorf("the last result: %+v", found[2])
+	}
+}
+
+func TestAChainFails(t *testing.T) {
+	for _, c := range []struct{ name, old, new string }{
+		{"the body changed", "dot", "dots"},
+		{"the subject changed", "Two", "Three"},
+		{"results of the first hop", "mail.hop1.example", "mail.hop9.example"},
+		{"a seal's state", "cv=pass", "cv=none"},
+		{"a set missing", "ARC-Seal: i=1", "X-Seal: i=1"},
+		{"an instance twice", "ARC-Seal: i=2", "ARC-Seal: i=1"},
+		{"an instance out of range", "ARC-Seal: i=2", "ARC-Seal: i=51"},
+		{"an instance that is no number", "ARC-Seal: i=2", "ARC-Seal: i=x"},
+		{"a tag that a seal may not have", "ARC-Seal: i=2", "ARC-Seal: i=2; h=From"},
+		{"no results", "ARC-Authentication-Results: i=1;", "X: i=1;"},
+		{"a signature of another domain", "d=hop2.example", "d=hop3.example"},
+		{"another From", "Received:", "From: m@example.com\r\nReceived:"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSite(t)
+			m := hops(s, 2)
+			changed := strings.Replace(m, c.old, c.new, 1)
+			if changed == m {
+				t.Fatal("nothing changed")
+			}
+			if got := s.chain(changed); got.Status != ChainFail || got.Reason == "" {
+				t.Errorf("%+v\n%s", got, changed)
+			}
+		})
+	}
+}
+
+// TestAFailedChainIsMarkedOnceAndNotContinued is RFC 8617 §5.1.2 and §5.1, step 2.
+func TestAFailedChainIsMarkedOnceAndNotContinued(t *testing.T) {
+	s := newSite(t)
+	m := strings.Replace(hops(s, 2), "dot", "dots", 1)
+	s.signing("hop3.example")
+	marked := s.seal("hop3.example", "mail.hop3.example", m)
+	h := parseHeader([]byte(marked[:strings.Index(marked, "\r\n\r\n")+4]))
+	tags, err := parseTags(string(h.fields[0].Body))
+	if err != nil || tags["i"] != "3" || tags["cv"] != "fail" {
+		t.Fatalf("the seal: %v, %v", tags, err)
+	}
+	if got := s.chain(marked); got.Status != ChainFail || !got.Ended || got.Sets != 3 {
+		t.Errorf("%+v", got)
+	}
+	// The seal is good for its own set.
+	own := set{results: h.fields[2], signature: h.fields[1], seal: h.fields[0], sealTags: tags}
+	if why := s.verifier().sealed(t.Context(), []set{own}); why != "" {
+		t.Errorf("the seal of the failed chain: %s", why)
+	}
+	s.signing("hop4.example")
+	if again := s.seal("hop4.example", "mail.hop4.example", marked); again != marked {
+		t.Error("a chain that has failed was continued")
+	}
+}
+
+func TestAFullChainIsNotContinued(t *testing.T) {
+	s := newSite(t)
+	s.signing("example.org")
+	m := letter
+	for range MaxInstance {
+		m = s.seal("example.org", "mail.example.org", m)
+	}
+	if got := s.chain(m); got.Status != ChainPass || got.Sets != MaxInstance {
+		t.Fatalf("%+v", got)
+	}
+	if s.seal("example.org", "mail.example.org", m) != m {
+		t.Error("a set too many")
+	}
+}
+
+func TestNobodyKnowsIsAFailureOfAChain(t *testing.T) {
+	s := newSite(t)
+	m := hops(s, 1)
+	s.dns[keyName("k1-rsa", "hop1.example")] = nil
+	if got := s.chain(m); got.Status != ChainFail {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestNothingIsSealedWithoutAKey(t *testing.T) {
+	s := newSite(t)
+	if got := s.seal("example.org", "mail.example.org", letter); got != letter {
+		t.Errorf("sealed:\n%s", got)
+	}
+}
+
+// TestResultsCanNotBreakALine holds what a message may bring into our fields.
+func TestResultsCanNotBreakALine(t *testing.T) {
+	text := report("mail.example.org", []authres.Result{
+		&authres.SPFResult{Value: "fail", From: "a\r\nX-Evil: 1\x00@example.com", Reason: "no\nway"},
+		&authres.ARCResult{Value: "pass", RemoteIP: "192.0.2.1"},
+	})
+	if strings.ContainsAny(text, "\r\n\x00") {
+		t.Errorf("%q", text)
+	}
+	if !strings.Contains(text, "arc=pass smtp.remote-ip=192.0.2.1") {
+		t.Errorf("%q", text)
+	}
+}
