@@ -70,6 +70,14 @@ func TestProtocolsDoNoInputOrOutputAndReadNoClock(t *testing.T) {
 	report(t, check())
 }
 
+func TestOnlyReceiveMakesWarrants(t *testing.T) {
+	all, set, err := load(os.DirFS(root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, checkWarrants(set, all))
+}
+
 func TestEveryPackageSaysItsJob(t *testing.T) {
 	all, _ := loadTree(t)
 	report(t, checkComments(all))
@@ -85,7 +93,7 @@ var broken = fstest.MapFS{
 	"cmd/tool/main.go":          {Data: []byte("// Package main is misnamed here.\npackage main\n\nimport (\n\t_ \"example.org/good/part\"\n\t_ \"example.org/bad\"\n\t_ \"postrider/internal/smtp\"\n)\n")},
 	"internal/fault/fault.go":   {Data: []byte("// Package fault has one job and says it here.\npackage fault\n")},
 	"internal/fault/b_test.go":  {Data: []byte("package fault\n\nimport _ \"postrider/internal/smtp\"\n")},
-	"internal/smtp/a.go":        {Data: []byte("// Package smtp has one job and says it here.\npackage smtp\n\nimport (\n\t_ \"net/http\"\n\t_ \"net/netip\"\n\t_ \"postrider/internal/fault\"\n\t_ \"postrider/internal/store\"\n\tclock \"time\"\n)\n\nvar x = clock.Now\n\nfunc f() { go f() }\n")},
+	"internal/smtp/a.go":        {Data: []byte("// Package smtp has one job and says it here.\npackage smtp\n\nimport (\n\t_ \"net/http\"\n\t_ \"net/netip\"\n\t_ \"postrider/internal/fault\"\n\t\"postrider/internal/store\"\n\tclock \"time\"\n)\n\nvar x = clock.Now\n\nfunc f() { go f() }\n\nvar y = store.AliasWarrant\n")},
 	"internal/store/store.go":   {Data: []byte("package store\n\nimport \"C\"\n\nfunc init() {}\n")},
 	"internal/store/x/x.go":     {Data: []byte("// Package x is.\npackage x\n")},
 	"internal/store/testdata/a": {Data: []byte("not Go")},
@@ -124,6 +132,9 @@ func TestRulesFindWhatBreaksThem(t *testing.T) {
 			"internal/smtp/a.go imports net/http",
 			"internal/smtp/a.go:12:9: uses time.Now",
 			"internal/smtp/a.go:14:12: starts a goroutine",
+		}},
+		{"warrants", checkWarrants(set, all), []string{
+			"internal/smtp/a.go:16:9: uses store.AliasWarrant, which is for receive",
 		}},
 		{"comments", checkComments(all), []string{
 			`cmd/tool: its comment should begin with "Command tool " and say its job`,

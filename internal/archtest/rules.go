@@ -23,6 +23,40 @@ var openTo = []string{"net/netip"}
 // clock is what of package time protocols may not call.
 var clock = []string{"Now", "Since", "Until", "After", "AfterFunc", "Sleep", "Tick", "NewTimer", "NewTicker"}
 
+// warrants are the functions of package store that say on whose account mail goes
+// onward, and which rooms may call them: rooms below "store/" are the engines.
+var warrants = map[string]string{
+	"AccountWarrant": "receive",
+	"ClientWarrant":  "receive",
+	"ServerWarrant":  "receive",
+	"AliasWarrant":   "receive",
+	"StoredWarrant":  "store/",
+}
+
+// checkWarrants holds the making of warrants to the one package that establishes who
+// sends: without a warrant nothing comes into the queue.
+func checkWarrants(set *token.FileSet, all []pkg) (problems []string) {
+	for _, p := range all {
+		for _, f := range p.files {
+			name := localName(f, module+"internal/store")
+			ast.Inspect(f.syntax, func(n ast.Node) bool {
+				sel, ok := n.(*ast.SelectorExpr)
+				if !ok || name == "" {
+					return true
+				}
+				x, ok := sel.X.(*ast.Ident)
+				room := warrants[sel.Sel.Name]
+				if !ok || x.Name != name || room == "" || p.room == room || strings.HasPrefix(p.room, "store/") {
+					return true
+				}
+				problems = append(problems, fmt.Sprintf("%s: uses store.%s, which is for %s", set.Position(n.Pos()), sel.Sel.Name, room))
+				return true
+			})
+		}
+	}
+	return problems
+}
+
 // checkProtocols holds the protocols to being machines without sockets, clock
 // and goroutines.
 func checkProtocols(set *token.FileSet, all []pkg) (problems []string) {

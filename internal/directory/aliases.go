@@ -12,14 +12,15 @@ import (
 	"postrider/internal/store"
 )
 
-var errRemote = errors.New("the domain is not local: forwarding to other hosts needs the queue, which is not there yet")
+var errRemote = errors.New("a catch-all can't lead to other hosts: all that is sent to addresses nobody has would be passed on, and what is refused there would be returned to forged senders")
 
 // SetAlias makes an alias or changes its targets. "@domain" is the catch-all.
 //
-// Every target must lead to an account now, and none back to the alias. Exists:
-// the address is an account's. NotFound: the alias's domain is not local, or a
-// target leads to nobody. Invalid: an address that can't be, a target at another
-// host, or a loop. TooLarge: more than MaxTargets.
+// Every target must lead to an account now or to another host, and none back to
+// the alias. Exists: the address is an account's. NotFound: the alias's domain is
+// not local, or a target leads to nobody. Invalid: an address that can't be, a
+// loop, or a catch-all that would lead to another host. TooLarge: more than
+// MaxTargets.
 func (d *Directory) SetAlias(ctx context.Context, address string, targets []string) error {
 	return d.editAlias(ctx, "set alias ", address, func([]string) []string { return targets })
 }
@@ -167,12 +168,17 @@ func (d *Directory) checkTarget(ctx context.Context, key string, a mail.Address)
 	op := "target " + a.String()
 	e, _, err := d.find(ctx, a)
 	switch {
-	case fault.Is(err, fault.Denied):
+	case fault.Is(err, fault.Denied) && isCatchAll(key):
 		return fault.New(fault.Invalid, op, errRemote)
+	case fault.Is(err, fault.Denied):
+		return nil
 	case a.Key() == key, err == nil && e.Address == key:
 		return fault.Newf(fault.Invalid, op, "the alias would lead to itself")
 	}
-	_, err = d.resolve(ctx, a, key)
+	route, err := d.resolve(ctx, a, key)
+	if err == nil && isCatchAll(key) && len(route.Remote) > 0 {
+		err = fault.New(fault.Invalid, op, errRemote)
+	}
 	return fault.Wrap(op, err)
 }
 

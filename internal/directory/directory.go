@@ -190,3 +190,6 @@ func fromKey(key string) mail.Address {
 
 // catchAll is the key of a domain's catch-all.
 func catchAll(domain string) string { return "@" + domain }
+
+// isCatchAll reports whether an entry's key is a catch-all's.
+func isCatchAll(key string) bool { return strings.HasPrefix(key, "@") }

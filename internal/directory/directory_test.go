@@ -95,18 +95,22 @@ func address(t testing.TB, s string) mail.Address {
 	return a
 }
 
-// lead asks where an address leads, as "address" or "address+detail".
+// lead asks where an address leads, as "address" or "address detail", and for an
+// address elsewhere "alias → address".
 func (h *house) lead(to string, want ...string) {
 	h.t.Helper()
-	targets, err := h.Resolve(h.ctx, address(h.t, to))
+	route, err := h.Resolve(h.ctx, address(h.t, to))
 	h.ok(err)
 	var got []string
-	for _, target := range targets {
+	for _, target := range route.Targets {
 		s := target.Address.String()
 		if target.Detail != "" {
 			s += " " + target.Detail
 		}
 		got = append(got, s)
+	}
+	for _, r := range route.Remote {
+		got = append(got, r.Via.String()+" → "+r.Address.String())
 	}
 	if !slices.Equal(got, want) {
 		h.t.Errorf("%s leads to %q, want %q", to, got, want)
@@ -115,9 +119,9 @@ func (h *house) lead(to string, want ...string) {
 
 func (h *house) leadFails(to string, kind fault.Kind) {
 	h.t.Helper()
-	targets, err := h.Resolve(h.ctx, address(h.t, to))
-	if targets != nil {
-		h.t.Errorf("%s leads to %+v", to, targets)
+	route, err := h.Resolve(h.ctx, address(h.t, to))
+	if route.Targets != nil || route.Remote != nil {
+		h.t.Errorf("%s leads to %+v", to, route)
 	}
 	h.fails("resolve "+to, err, kind)
 }

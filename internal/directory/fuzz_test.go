@@ -130,14 +130,18 @@ func FuzzResolve(f *testing.F) {
 		}
 		h := newHouse(t, Options{Postmaster: "alice@a.test", Delimiters: delimiters})
 		h.accounts("alice@a.test", "bob@b.test")
-		h.raw("loop@a.test", "loop@a.test", "alice@a.test", "@b.test", "not an address", "nobody@a.test", "bob@b.test", "alice+x@a.test")
+		h.raw("loop@a.test", "loop@a.test", "alice@a.test", "@b.test", "not an address", "nobody@a.test", "bob@b.test", "alice+x@a.test", "x@far.example")
 		h.raw("@b.test", "bob@b.test", "loop@a.test", "bob+y@b.test")
-		targets, err := h.Resolve(h.ctx, a)
+		route, err := h.Resolve(h.ctx, a)
+		targets := route.Targets
 		if err != nil {
 			if k := fault.KindOf(err); k != fault.NotFound && k != fault.Denied || targets != nil {
 				t.Errorf("%q gives %v and %v", s, targets, err)
 			}
 			return
+		}
+		if len(route.Remote) > 1 || len(route.Remote) == 1 && route.Remote[0].Address.String() != "x@far.example" {
+			t.Errorf("%q leads to %v", s, route.Remote)
 		}
 		seen := map[mail.AccountID]bool{}
 		for _, target := range targets {
@@ -152,8 +156,8 @@ func FuzzResolve(f *testing.F) {
 			return // not one of Unicode's pairs
 		}
 		again, err := h.Resolve(h.ctx, upper)
-		if err != nil || len(again) != len(targets) {
-			t.Errorf("%q leads to %d accounts, in upper case to %d, %v", s, len(targets), len(again), err)
+		if err != nil || len(again.Targets) != len(targets) {
+			t.Errorf("%q leads to %d accounts, in upper case to %d, %v", s, len(targets), len(again.Targets), err)
 		}
 	})
 }

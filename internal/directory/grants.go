@@ -88,9 +88,9 @@ func (d *Directory) MaySendAs(ctx context.Context, account mail.AccountID, a mai
 	case err != nil:
 		return NoRight, fault.Wrap("look up who sends", notDenied(err))
 	}
-	targets, err := d.Resolve(ctx, a)
+	route, err := d.Resolve(ctx, a)
 	switch {
-	case err == nil && len(targets) == 1 && targets[0].Account == account:
+	case err == nil && route.leadsOnlyTo(account):
 		return OwnAddress, nil
 	case fault.Is(err, fault.Denied): // not local, and so not to be granted
 		return NoRight, nil
@@ -105,6 +105,11 @@ func (d *Directory) MaySendAs(ctx context.Context, account mail.AccountID, a mai
 		return GrantedAddress, nil
 	}
 	return NoRight, err
+}
+
+// leadsOnlyTo reports whether an account is all that an address leads to.
+func (r *Route) leadsOnlyTo(account mail.AccountID) bool {
+	return len(r.Remote) == 0 && len(r.Targets) == 1 && r.Targets[0].Account == account
 }
 
 // granted reports whether an account was granted an address.

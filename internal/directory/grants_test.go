@@ -23,6 +23,7 @@ func TestWhoMaySendAsWhom(t *testing.T) {
 		{"sales@b.test", "bob@a.test"},
 		{"info@c.test", "alice@a.test bob@a.test"},
 		{"info+x@c.test", "bob@a.test"},
+		{"copy@a.test", "alice@a.test me@far.example"},
 	} {
 		h.ok(h.SetAlias(h.ctx, alias.address, strings.Fields(alias.targets)))
 	}
@@ -56,6 +57,7 @@ func TestWhoMaySendAsWhom(t *testing.T) {
 		{"bob", "alice+boss@a.test", OwnAddress},
 		{"bob", "sales@b.test", OwnAddress},
 		{"alice", "nobody@a.test", NoRight},
+		{"alice", "copy@a.test", NoRight}, // leads elsewhere, too
 		{"alice", "alice@far.example", NoRight},
 		{"alice", "info@c.test", GrantedAddress},
 		{"alice", "Info+tag@c.test", GrantedAddress},

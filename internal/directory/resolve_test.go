@@ -37,7 +37,8 @@ func TestResolveTellsTheAccount(t *testing.T) {
 	h := newHouse(t, Options{})
 	made, err := h.AddAccount(h.ctx, NewAccount{Address: "Alice@A.test", Password: "secret", Quota: 1000})
 	h.ok(err)
-	targets, err := h.Resolve(h.ctx, address(t, "ALICE+x@a.test"))
+	route, err := h.Resolve(h.ctx, address(t, "ALICE+x@a.test"))
+	targets := route.Targets
 	h.ok(err)
 	want := Target{Account: made.ID, Address: address(t, "alice@a.test"), Detail: "x", Quota: 1000}
 	if len(targets) != 1 || targets[0] != want {
@@ -91,6 +92,46 @@ func TestAliasLoopEnds(t *testing.T) {
 	h.lead("loop0@a.test", "alice@a.test")
 }
 
+func TestAliasesLeadToOtherHosts(t *testing.T) {
+	h := newHouse(t, Options{Postmaster: "away@a.test"})
+	h.accounts("alice@a.test")
+	h.ok(h.SetAlias(h.ctx, "away@a.test", []string{"me@far.example"}))
+	h.ok(h.SetAlias(h.ctx, "both@a.test", []string{"alice@a.test", "me@far.example"}))
+	h.ok(h.SetAlias(h.ctx, "all@b.test", []string{"away@a.test", "ME@far.example", "you@far.example", "both@a.test"}))
+	h.lead("away@a.test", "away@a.test → me@far.example")
+	h.lead("AWAY+x@a.test", "away@a.test → me@far.example")
+	h.lead("both@a.test", "alice@a.test", "both@a.test → me@far.example")
+	h.lead("all@b.test", "alice@a.test", "away@a.test → me@far.example", "all@b.test → you@far.example")
+	h.lead("postmaster", "away@a.test → me@far.example")
+	for to, want := range map[string]bool{"away@a.test": false, "both@a.test": true, "all@b.test": true, "alice@a.test": false} {
+		route, err := h.Resolve(h.ctx, address(t, to))
+		if err != nil || route.Split != want {
+			t.Errorf("%s: split %v, %v, want %v", to, route.Split, err, want)
+		}
+	}
+	// What has become local is not remote any more.
+	h.ok(h.AddDomain(h.ctx, "far.example"))
+	h.leadFails("away@a.test", fault.NotFound)
+	h.accounts("me@far.example")
+	h.lead("away@a.test", "me@far.example")
+}
+
+func TestCatchAllsLeadToNoOtherHost(t *testing.T) {
+	h := newHouse(t, Options{})
+	h.accounts("alice@a.test")
+	h.ok(h.SetAlias(h.ctx, "away@a.test", []string{"me@far.example"}))
+	for _, target := range []string{"me@far.example", "away@a.test"} {
+		h.fails(target, h.SetAlias(h.ctx, "@b.test", []string{"alice@a.test", target}), fault.Invalid)
+	}
+	h.ok(h.SetAlias(h.ctx, "later@a.test", []string{"alice@a.test"}))
+	h.ok(h.SetAlias(h.ctx, "@b.test", []string{"later@a.test"}))
+	h.ok(h.SetAlias(h.ctx, "later@a.test", []string{"alice@a.test", "me@far.example"}))
+	h.lead("anybody@b.test", "alice@a.test")
+	h.lead("later@a.test", "alice@a.test", "later@a.test → me@far.example")
+	h.ok(h.SetAlias(h.ctx, "later@a.test", []string{"me@far.example"}))
+	h.leadFails("anybody@b.test", fault.NotFound)
+}
+
 // raw writes an alias past the directory.
 func (h *house) raw(alias string, targets ...string) {
 	h.t.Helper()
@@ -118,11 +159,15 @@ func TestAliasesAreBounded(t *testing.T) {
 	_, err := h.st.Change(h.ctx, changes...)
 	h.ok(err)
 	h.raw("most@a.test", all[:MaxTargets]...)
-	if targets, err := h.Resolve(h.ctx, address(t, "most@a.test")); err != nil || len(targets) != MaxTargets {
-		t.Errorf("got %d targets, %v, want %d", len(targets), err, MaxTargets)
+	if route, err := h.Resolve(h.ctx, address(t, "most@a.test")); err != nil || len(route.Targets) != MaxTargets {
+		t.Errorf("got %d targets, %v, want %d", len(route.Targets), err, MaxTargets)
 	}
 	h.raw("more@a.test", all...)
 	h.leadFails("more@a.test", fault.Transient)
+	h.raw("remote@a.test", append([]string{"x@far.example"}, all[:MaxTargets]...)...)
+	h.leadFails("remote@a.test", fault.Transient)
+	h.raw("remote@a.test", append(all[:MaxTargets:MaxTargets], "x@far.example")...)
+	h.leadFails("remote@a.test", fault.Transient)
 
 	nobody := make([]string, maxLookups)
 	for i := range nobody {

@@ -43,7 +43,7 @@ func (d *Directory) Find(ctx context.Context, who string) ([]mail.Address, error
 	}
 	var all []mail.Address
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Address, "@") {
+		if !isCatchAll(e.Address) {
 			all = append(all, fromKey(e.Address))
 		}
 	}

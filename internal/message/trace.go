@@ -46,6 +46,8 @@ type Received struct {
 	// Hidden leaves both out: the field says localhost in their place. RFC 5321
 	// §4.4 has to have a from, and there a domain, while the address is a SHOULD.
 	Hidden bool
+	// Own says that this host made the message itself: there is no from and no with.
+	Own bool
 	// By is the name of this host.
 	By string
 	// With is the protocol; see function With.
@@ -63,9 +65,13 @@ type Received struct {
 // about itself can add neither lines nor comments to it.
 func (r Received) AppendTo(b []byte) []byte {
 	f := folder{b: append(b, "Received:"...), line: len(b)}
-	f.add(r.from()...)
+	if !r.Own {
+		f.add(r.from()...)
+	}
 	f.add("by", hostName(r.By))
-	f.add("with", r.With)
+	if !r.Own {
+		f.add("with", r.With)
+	}
 	if r.TLS != "" {
 		f.add("(" + commentText(r.TLS) + ")")
 	}

@@ -20,43 +20,90 @@ type (
 	recipientCheck = func(ctx context.Context, r *Receiver, a *attempt) error
 )
 
-// senderChecks are made at MAIL. What a client's name, address or reverse-path
-// could be refused for (SPF, block lists) is made here.
-var senderChecks = []senderCheck{
-	storeTakesMail,
+// checks are those of one way in.
+type checks struct {
+	sender    []senderCheck    // at MAIL
+	recipient []recipientCheck // at each RCPT
 }
 
-// recipientChecks are made at each RCPT. Greylisting comes last, for recipients
-// that are there.
-var recipientChecks = []recipientCheck{
-	leadsToMailboxes,
-	hasFewEnoughCopies,
-	hasRoom,
+// What a client's name, address or reverse-path could be refused for (SPF, block
+// lists) is checked at MAIL; greylisting comes last at RCPT, for recipients that are
+// there.
+var (
+	// mxChecks are for mail from anybody.
+	mxChecks = checks{
+		sender:    []senderCheck{storeTakesMail},
+		recipient: []recipientCheck{leadsSomewhere, hasFewEnoughCopies, hasRoom},
+	}
+	// submissionChecks are for mail from accounts (RFC 6409).
+	submissionChecks = checks{
+		sender:    []senderCheck{isKnown, storeTakesMail, ownsReversePath, maySendMessage},
+		recipient: []recipientCheck{leadsSomewhere, hasFewEnoughCopies, hasRoom, maySendToOneMore},
+	}
+	// relayChecks are for mail from clients that the configuration names.
+	relayChecks = checks{
+		sender:    []senderCheck{isNamedClient, storeTakesMail, mayRelayFrom, clientMaySendMessage},
+		recipient: []recipientCheck{leadsSomewhere, hasFewEnoughCopies, hasRoom, clientMaySendToOneMore},
+	}
+)
+
+// checksOf returns the checks of a transaction.
+func checksOf(tx *smtp.Transaction) *checks {
+	switch roleOf(tx) {
+	case roleSubmission:
+		return &submissionChecks
+	case roleRelay:
+		return &relayChecks
+	}
+	return &mxChecks
 }
 
-// submissionSenderChecks are made at MAIL where mail is submitted (RFC 6409).
-var submissionSenderChecks = []senderCheck{
-	isKnown,
-	storeTakesMail,
-	ownsReversePath,
-	maySendMessage,
+// roleOf returns what a transaction is held to. That of an account is a submission,
+// on a relay listener too.
+func roleOf(tx *smtp.Transaction) string {
+	switch {
+	case tx.Client.Role == roleSubmission, tx.Client.Role == roleRelay && tx.Client.Account != 0:
+		return roleSubmission
+	case tx.Client.Role == roleRelay:
+		return roleRelay
+	}
+	return roleMX
 }
 
-// submissionRecipientChecks are made at each RCPT where mail is submitted.
-var submissionRecipientChecks = []recipientCheck{
-	leadsToMailboxes,
-	hasFewEnoughCopies,
-	hasRoom,
-	maySendToOneMore,
-}
+func isSubmission(tx *smtp.Transaction) bool { return roleOf(tx) == roleSubmission }
 
 // attempt is a recipient that is being checked.
 type attempt struct {
 	tx    *smtp.Transaction
 	route *route // of the recipients before it
 	rcpt  mail.Recipient
-	// targets is where the address leads; set by leadsToMailboxes.
-	targets []directory.Target
+	// What follows is where the address leads; set by leadsSomewhere. Only one of
+	// forwards and onward is set.
+	targets  []directory.Target
+	forwards []forward
+	onward   bool // to another host, since it is an address there
+	split    bool // an alias leads to several places
+}
+
+// size is how many places it leads to.
+func (a *attempt) size() int {
+	n := len(a.targets) + len(a.forwards)
+	if a.onward {
+		n++
+	}
+	return n
+}
+
+// keep puts an accepted recipient on the route.
+func (a *attempt) keep() {
+	a.route.add(a.targets)
+	for _, f := range a.forwards {
+		a.route.addForward(f)
+	}
+	if a.onward {
+		a.route.addOnward(a.rcpt)
+	}
+	a.route.tell(a)
 }
 
 // verdict is a refusal: the reply to the peer, and the word for it in metrics
@@ -89,6 +136,9 @@ var (
 	verdictNoRelay = verdict{reason: "relay", reply: smtp.Reply{
 		Code: 550, Enhanced: "7.1", Text: "That domain is not local, and relaying is not configured",
 	}}
+	verdictNoForward = verdict{reason: "relay", reply: smtp.Reply{
+		Code: 550, Enhanced: "7.1", Text: "That address leads to another host, and this server passes no mail on",
+	}}
 	verdictUnknown = verdict{reason: "unknown user", reply: smtp.Reply{
 		Code: 550, Enhanced: "1.1", Text: "Unknown user: nobody here has that address",
 	}}
@@ -111,30 +161,48 @@ func storeTakesMail(_ context.Context, r *Receiver, _ *smtp.Transaction) error {
 	return fault.Wrap("take mail", r.o.Store.Health())
 }
 
-// leadsToMailboxes follows the address. A "%" or "!" in a local part means
-// nothing here (RFC 5321 §F.2, RFC 1123 §5.2.16); source routes are gone when
-// the address has been parsed.
-func leadsToMailboxes(ctx context.Context, r *Receiver, a *attempt) error {
-	targets, err := r.o.Directory.Resolve(ctx, a.rcpt.Address)
+// leadsSomewhere follows the address. A "%" or "!" in a local part means nothing
+// here (RFC 5321 §F.2, RFC 1123 §5.2.16); source routes are gone when the address
+// has been parsed.
+func leadsSomewhere(ctx context.Context, r *Receiver, a *attempt) error {
+	back, err := r.leadBack(ctx, a)
+	if back || err != nil {
+		return err
+	}
+	way, err := r.o.Directory.Resolve(ctx, a.rcpt.Address)
 	switch {
-	case fault.Is(err, fault.Denied) && isSubmission(a.tx):
-		return &verdictNoRelay
 	case fault.Is(err, fault.Denied):
-		return &verdictRelay
+		return r.leadsOnward(a)
 	case fault.Is(err, fault.NotFound):
 		return &verdictUnknown
 	case err != nil:
 		return err
-	case len(targets) == 0:
-		return verdictUnknown.with("it leads to no mailbox")
+	case len(way.Targets) == 0 && len(way.Remote) == 0:
+		return verdictUnknown.with("it leads nowhere")
+	case len(way.Remote) > 0 && !r.o.Onward:
+		return verdictNoForward.with(way.Remote[0].Via.String())
 	}
-	a.targets = targets
+	a.follow(way)
+	return nil
+}
+
+// leadsOnward lets those go on to another host who may: whoever the configuration
+// or a login vouches for (see Receiver.warrant), and nobody else. That a client
+// comes from loopback gives it no right.
+func (r *Receiver) leadsOnward(a *attempt) error {
+	switch {
+	case !r.warrant(a.tx).Valid():
+		return &verdictRelay
+	case !r.o.Onward:
+		return &verdictNoRelay
+	}
+	a.onward = true
 	return nil
 }
 
 // hasFewEnoughCopies bounds what one commit writes.
 func hasFewEnoughCopies(_ context.Context, _ *Receiver, a *attempt) error {
-	if len(a.route.targets)+len(a.targets) > MaxCopies {
+	if a.route.size()+a.size() > MaxCopies {
 		return &verdictCopies
 	}
 	return nil
@@ -161,6 +229,9 @@ func hasRoom(_ context.Context, _ *Receiver, a *attempt) error {
 // mailbox on its route, when the sender had not declared its size. If one has
 // room for it, all get it: a reply to the data is one for all of them.
 func fitsSomewhere(w *route, octets int64) error {
+	if w.remote() > 0 {
+		return nil
+	}
 	for _, t := range w.targets {
 		if fits(t, octets) {
 			return nil

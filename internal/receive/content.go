@@ -30,14 +30,24 @@ type content struct {
 	// messageID and hold are those of a submission, see acceptance.
 	messageID string
 	hold      time.Time
+	// reserved is what counts for a rate while it comes; nil: nothing does.
+	reserved *reservation
+	// body is what is stored, if it was converted.
+	body *mail.BodyType
 }
 
 // Content begins the message of a transaction.
 func (r *Receiver) Content(ctx context.Context, tx *smtp.Transaction) (smtp.Content, error) {
-	if isSubmission(tx) {
+	var c content
+	var err error
+	switch roleOf(tx) {
+	case roleSubmission:
 		return r.submit(ctx, tx)
+	case roleRelay:
+		c, err = r.relay(ctx, tx)
+	default:
+		c, err = r.begin(ctx, tx)
 	}
-	c, err := r.begin(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +56,7 @@ func (r *Receiver) Content(ctx context.Context, tx *smtp.Transaction) (smtp.Cont
 
 // begin makes a place for a message.
 func (r *Receiver) begin(ctx context.Context, tx *smtp.Transaction) (content, error) {
-	if len(routeOf(tx).targets) == 0 {
+	if routeOf(tx).isEmpty() {
 		return content{}, fault.New(fault.Invalid, "begin message", errors.New("no recipient has been accepted"))
 	}
 	c, err := r.o.Store.NewContent(ctx, tx.Envelope.Size)
@@ -120,7 +130,8 @@ func (r *Receiver) receivedField(tx *smtp.Transaction, now time.Time) message.Re
 	return f
 }
 
-// Commit stores the message in every mailbox on its route: in all or in none.
+// Commit stores the message in every mailbox on its route, and in the queue for
+// other hosts: in all or in none.
 //
 // Once it has begun it does not heed that ctx ends. A commit that is broken
 // off would leave open whether it happened, and the client, which heard nothing,
@@ -156,7 +167,10 @@ func (c *content) commit(ctx context.Context, revise func(context.Context) error
 }
 
 // Abort forgets the message.
-func (c *content) Abort() { c.store.Discard() }
+func (c *content) Abort() {
+	c.reserved.release()
+	c.store.Discard()
+}
 
 // complete writes what is still missing of the content.
 func (c *content) complete() error {
@@ -164,6 +178,9 @@ func (c *content) complete() error {
 		if err := c.start(); err != nil {
 			return err
 		}
+	}
+	if c.staysBinary() {
+		return nil
 	}
 	return c.endLine()
 }
@@ -176,18 +193,26 @@ func (c *content) deliver(ctx context.Context) error {
 	}
 	octets := c.store.Size()
 	begun := c.r.o.Now()
+	w := routeOf(c.tx)
 	if !c.hold.After(begun) {
 		c.hold = time.Time{} // due meanwhile
 	}
-	copies := deliveries(&c.tx.Envelope, routeOf(c.tx))
-	a, err := c.r.o.Store.Accept(context.WithoutCancel(ctx), store.Accept{
-		ID:         c.tx.Envelope.ID,
-		Content:    c.store,
-		Received:   c.received,
-		Envelope:   c.tx.Envelope,
-		Deliveries: copies,
-		Hold:       c.hold,
-	})
+	accept := store.Accept{
+		ID: c.tx.Envelope.ID, Content: c.store, Received: c.received, Envelope: c.envelope(),
+		Deliveries: deliveries(&c.tx.Envelope, w),
+	}
+	if len(accept.Deliveries) > 0 {
+		accept.Hold = c.hold
+	}
+	due := begun
+	if !c.hold.IsZero() {
+		due = c.hold
+	}
+	var err error
+	if accept.Onward, err = c.r.passages(ctx, c.tx, &accept.Envelope, due); err != nil {
+		return err
+	}
+	a, err := c.r.o.Store.Accept(context.WithoutCancel(ctx), accept)
 	if fault.Is(err, fault.NotFound) {
 		// An account went away since RCPT; asked again, it gets an answer of its own.
 		return fault.New(fault.Transient, "find the mailboxes again", err)
@@ -198,10 +223,25 @@ func (c *content) deliver(ctx context.Context) error {
 	if a.Repeated { // no ID is used twice here: the store has another message
 		return fault.New(fault.Internal, "accept", errors.New("the message id has been used before"))
 	}
+	now := c.r.o.Now()
+	c.reserved.keep(now)
 	c.r.accepted(ctx, c.tx, acceptance{
-		octets: octets, copies: len(copies), took: c.r.o.Now().Sub(begun), messageID: c.messageID, hold: c.hold,
+		octets: octets, copies: len(accept.Deliveries), onward: w.remote(), took: now.Sub(begun), messageID: c.messageID, hold: c.hold,
 	})
+	c.r.kick(accept.Onward)
+	if accept.Hold.IsZero() { // else they are told when it is released
+		c.r.tellOfSuccess(context.WithoutCancel(ctx), accept.Envelope, w.told, c.received)
+	}
 	return nil
+}
+
+// envelope is what is kept with the message.
+func (c *content) envelope() mail.Envelope {
+	e := c.tx.Envelope
+	if c.body != nil {
+		e.Body = *c.body
+	}
+	return e
 }
 
 // endLine gives the last line its end if BDAT has brought none: a message

@@ -172,13 +172,16 @@ type reservation struct {
 	a amount
 }
 
-// keep counts it as sent.
+// keep counts it as sent. Nil counts nothing.
 func (v *reservation) keep(now time.Time) { v.end(&now) }
 
 // release forgets it. After keep, or a second time, it does nothing.
 func (v *reservation) release() { v.end(nil) }
 
 func (v *reservation) end(kept *time.Time) {
+	if v == nil {
+		return
+	}
 	v.r.mu.Lock()
 	defer v.r.mu.Unlock()
 	if v.s == nil {

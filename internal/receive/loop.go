@@ -1,15 +1,12 @@
 package receive
 
-import (
-	"strconv"
-
-	"postrider/internal/mail"
-)
+import "strconv"
 
 // judge decides about the message when all of it has been seen.
 //
 // A loop ends here (RFC 5321 §6.3): too many hosts, or a Delivered-To field that
-// we write for a mailbox this message is about to go to once more. The second
+// we write for a mailbox this message is about to go to once more, or for an
+// address here that leads to another host. The second
 // refuses the message for all its recipients, also those it has not reached: the
 // reply to the data is one for all, and a refusal is heard of by the sender,
 // where a copy left out would be by nobody.
@@ -21,19 +18,8 @@ func (c *content) judge() error {
 	if h.DeliveredToOverflow {
 		return verdictLoop.with("too many Delivered-To fields")
 	}
-	if len(h.DeliveredTo) == 0 {
-		return nil
-	}
-	before := make(map[string]bool, len(h.DeliveredTo))
-	for _, v := range h.DeliveredTo {
-		if a, err := mail.ParseAddress(v); err == nil {
-			before[a.Key()] = true
-		}
-	}
-	for _, t := range routeOf(c.tx).targets {
-		if before[t.Address.Key()] {
-			return verdictLoop.with(t.Address.String())
-		}
+	if to := routeOf(c.tx).loops(h); !to.IsZero() {
+		return verdictLoop.with(to.String())
 	}
 	return nil
 }

@@ -20,8 +20,8 @@ import (
 // before it is taken for a loop.
 const DefaultMaxReceived = 50
 
-// MaxCopies is how many mailboxes one message may go to, when aliases are
-// followed. Recipients beyond it are answered with 452 4.5.3.
+// MaxCopies is how many mailboxes and addresses at other hosts one message may go
+// to, when aliases are followed. Recipients beyond it are answered with 452 4.5.3.
 const MaxCopies = 10_000
 
 // Store is what a Receiver needs of the store.
@@ -35,9 +35,11 @@ type Store interface {
 // Directory is what a Receiver needs to know about addresses; package
 // directory has it.
 type Directory interface {
-	// Resolve returns where mail for an address goes, each account once. Denied:
-	// the domain is not local. NotFound: nobody has the address.
-	Resolve(ctx context.Context, a mail.Address) ([]directory.Target, error)
+	// Resolve returns where mail for an address goes. Denied: the domain is not
+	// local. NotFound: nobody has the address.
+	Resolve(ctx context.Context, a mail.Address) (directory.Route, error)
+	// Local reports whether a domain is one of ours.
+	Local(ctx context.Context, domain string) (bool, error)
 	// Find returns the addresses that a string names, and Expand an alias's
 	// members. The errors are those of Resolve, and Invalid for what is no name.
 	Find(ctx context.Context, who string) ([]mail.Address, error)
@@ -64,7 +66,24 @@ type Options struct {
 	// MaxReceived is the number of Received fields beyond which a message is
 	// refused as a loop; zero: DefaultMaxReceived.
 	MaxReceived int
-	Logger      *slog.Logger
+	// Onward says that mail for other hosts is taken, and put into the store's queue:
+	// from accounts and relay clients, and where aliases lead. Otherwise all of it is
+	// refused.
+	Onward bool
+	// Queue is told which destinations have got new mail; nil: nobody is.
+	Queue Kicker
+	// Rows settles rows of the queue for which Originate has nobody to tell; nil: they
+	// can't be.
+	Rows Settler
+	// Records keeps the key of rewritten reverse-paths (package srs); nil: it is
+	// another one after each start.
+	Records store.Records
+	// Clients are who may relay on listeners of the role relay.
+	Clients []Client
+	// Hostname is this host's name, in trace fields and notifications of what the
+	// server itself sends.
+	Hostname string
+	Logger   *slog.Logger
 	// Registerer takes the metrics; nil: none.
 	Registerer prometheus.Registerer
 	// Now returns the time; nil: time.Now.
@@ -78,6 +97,21 @@ type Receiver struct {
 	m     metrics
 	rates *rates
 	held  chan struct{} // wakes ReleaseHeld
+	// clients are Options.Clients.
+	clients []*client
+	srs     schemes
+}
+
+// Kicker is who sends mail on. Package outbound has it.
+type Kicker interface {
+	// Kick says that there may be rows for destinations that are due. It does not
+	// wait.
+	Kick(destinations ...string)
+}
+
+// Settler settles rows of the queue; store.Queue has it.
+type Settler interface {
+	Settle(ctx context.Context, settlements []store.Settlement) (made int, err error)
 }
 
 var _ smtp.Backend = (*Receiver)(nil)
@@ -93,61 +127,10 @@ func New(o Options) *Receiver {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Receiver{o: o, m: newMetrics(o.Registerer), rates: newRates(o.Submission), held: make(chan struct{}, 1)}
-}
-
-// route is where a transaction's message will go: one entry a mailbox, in the
-// order in which the recipients named them. It is what the Receiver notes in
-// the Transaction.
-type route struct {
-	targets []directory.Target
-	seen    map[mail.AccountID]bool // made when there are many
-}
-
-// fewTargets is up to where a look at each is faster than a map.
-const fewTargets = 16
-
-// has reports whether the account is on the route.
-func (w *route) has(account mail.AccountID) bool {
-	if w.seen != nil {
-		return w.seen[account]
+	return &Receiver{
+		o: o, m: newMetrics(o.Registerer), rates: newRates(o.Submission), held: make(chan struct{}, 1),
+		clients: newClients(o.Clients),
 	}
-	for _, t := range w.targets {
-		if t.Account == account {
-			return true
-		}
-	}
-	return false
-}
-
-// add puts targets on the route, each account once: two recipients that are one
-// mailbox get one copy.
-func (w *route) add(targets []directory.Target) {
-	for _, t := range targets {
-		if w.has(t.Account) {
-			continue
-		}
-		w.targets = append(w.targets, t)
-		switch {
-		case w.seen != nil:
-			w.seen[t.Account] = true
-		case len(w.targets) == fewTargets:
-			w.seen = make(map[mail.AccountID]bool)
-			for _, t := range w.targets {
-				w.seen[t.Account] = true
-			}
-		}
-	}
-}
-
-// routeOf returns the transaction's route.
-func routeOf(tx *smtp.Transaction) *route {
-	w, ok := tx.Notes.(*route)
-	if !ok {
-		w = new(route)
-		tx.Notes = w
-	}
-	return w
 }
 
 // Sender decides about a transaction's reverse-path.
@@ -156,11 +139,7 @@ func (r *Receiver) Sender(ctx context.Context, tx *smtp.Transaction) error {
 		tx.Envelope.ID = mail.NewID(r.o.Now())
 	}
 	tx.Notes = new(route)
-	checks := senderChecks
-	if isSubmission(tx) {
-		checks = submissionSenderChecks
-	}
-	for _, check := range checks {
+	for _, check := range checksOf(tx).sender {
 		if err := check(ctx, r, tx); err != nil {
 			return r.refuse(ctx, stageMail, tx, nil, err)
 		}
@@ -171,15 +150,11 @@ func (r *Receiver) Sender(ctx context.Context, tx *smtp.Transaction) error {
 // Recipient decides about one forward-path, and notes where it leads.
 func (r *Receiver) Recipient(ctx context.Context, tx *smtp.Transaction, rcpt mail.Recipient) error {
 	a := &attempt{tx: tx, route: routeOf(tx), rcpt: rcpt}
-	checks := recipientChecks
-	if isSubmission(tx) {
-		checks = submissionRecipientChecks
-	}
-	for _, check := range checks {
+	for _, check := range checksOf(tx).recipient {
 		if err := check(ctx, r, a); err != nil {
 			return r.refuse(ctx, stageRcpt, tx, &rcpt, err)
 		}
 	}
-	a.route.add(a.targets)
+	a.keep()
 	return nil
 }

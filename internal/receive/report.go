@@ -23,10 +23,10 @@ const (
 
 // metrics is what a Receiver counts.
 type metrics struct {
-	messages, recipients, copies, octets *prometheus.CounterVec // by role
-	refused                              *prometheus.CounterVec
-	seconds                              *prometheus.HistogramVec // by role
-	released                             prometheus.Counter
+	messages, recipients, copies, onward, octets *prometheus.CounterVec // by role
+	refused                                      *prometheus.CounterVec
+	seconds                                      *prometheus.HistogramVec // by role
+	released                                     prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -38,6 +38,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		messages:   counter("postrider_messages_accepted_total", "Messages that were taken and are durable."),
 		recipients: counter("postrider_recipients_accepted_total", "Recipients of the messages accepted."),
 		copies:     counter("postrider_copies_accepted_total", "Copies in mailboxes of the messages accepted."),
+		onward:     counter("postrider_onward_accepted_total", "Recipients at other hosts of the messages accepted: rows of the queue."),
 		octets:     counter("postrider_octets_accepted_total", "Octets of the messages accepted, each counted once."),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "postrider_refused_total", Help: "Refusals by role, stage (mail, rcpt, data) and reason.",
@@ -51,7 +52,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.messages, m.recipients, m.copies, m.octets, m.refused, m.seconds, m.released)
+		reg.MustRegister(m.messages, m.recipients, m.copies, m.onward, m.octets, m.refused, m.seconds, m.released)
 	}
 	return m
 }
@@ -62,6 +63,7 @@ func (r *Receiver) accepted(ctx context.Context, tx *smtp.Transaction, a accepta
 	r.m.messages.WithLabelValues(role).Inc()
 	r.m.recipients.WithLabelValues(role).Add(float64(len(tx.Envelope.Recipients)))
 	r.m.copies.WithLabelValues(role).Add(float64(a.copies))
+	r.m.onward.WithLabelValues(role).Add(float64(a.onward))
 	r.m.octets.WithLabelValues(role).Add(float64(a.octets))
 	r.m.seconds.WithLabelValues(role).Observe(a.took.Seconds())
 	if !r.o.Logger.Enabled(ctx, slog.LevelInfo) {
@@ -71,6 +73,7 @@ func (r *Receiver) accepted(ctx context.Context, tx *smtp.Transaction, a accepta
 		slog.Int("recipients", len(tx.Envelope.Recipients)),
 		slog.Any("to", addresses(tx.Envelope.Recipients)),
 		slog.Int("copies", a.copies),
+		slog.Int("onward", a.onward),
 		slog.Int64("octets", a.octets),
 		slog.Duration("took", a.took))
 	if a.messageID != "" {
@@ -86,6 +89,7 @@ func (r *Receiver) accepted(ctx context.Context, tx *smtp.Transaction, a accepta
 type acceptance struct {
 	octets    int64
 	copies    int
+	onward    int // rows of the queue
 	took      time.Duration
 	messageID string    // of a submission: the value of its Message-ID field
 	hold      time.Time // when it will appear, if it is held
@@ -139,6 +143,9 @@ func about(tx *smtp.Transaction) []slog.Attr {
 		slog.String("remote", c.Remote.Addr().String()),
 		slog.String("helo", clip(c.Helo)),
 		slog.String("from", tx.Envelope.From.String()))
+	if named := routeOf(tx).client; named != nil {
+		attrs = append(attrs, slog.String("client", named.Name))
+	}
 	if c.Account != 0 {
 		how := c.Mechanism
 		if how == "" { // its address is trusted since a recent login

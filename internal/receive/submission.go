@@ -12,11 +12,13 @@ import (
 	"postrider/internal/smtp"
 )
 
-// The roles of a listener, as in the configuration. Any other than submission
-// is treated as mx.
+// The roles of a listener, as in the configuration. Any other is treated as mx;
+// roleServer, in metrics, is the server itself.
 const (
 	roleMX         = "mx"
 	roleSubmission = "submission"
+	roleRelay      = "relay"
+	roleServer     = "server"
 )
 
 // MaxHeader is how long the header of a submitted message may be, in octets. It
@@ -43,16 +45,6 @@ var (
 		Code: 552, Enhanced: "3.4", Text: "The header of the message is larger than this server takes",
 	}}
 )
-
-func isSubmission(tx *smtp.Transaction) bool { return tx.Client.Role == roleSubmission }
-
-// roleOf returns the transaction's role, for metrics.
-func roleOf(tx *smtp.Transaction) string {
-	if isSubmission(tx) {
-		return roleSubmission
-	}
-	return roleMX
-}
 
 // isKnown refuses who has not logged in (RFC 6409 §4.3). The session has done so
 // before.
@@ -122,29 +114,38 @@ func maySendToOneMore(_ context.Context, r *Receiver, a *attempt) error {
 type submission struct {
 	content
 	// ctx is that of the connection; Write has none.
-	ctx      context.Context
-	reserved *reservation
-	header   []byte // what has come of it
-	end      message.HeaderScanner
-	mended   bool
-	lines    message.LineWatcher
+	ctx    context.Context
+	header []byte // what has come of it
+	end    message.HeaderScanner
+	mended bool
+	lines  message.LineWatcher
 	// below watches what follows a header that no blank line ends; else nil.
 	below *message.NameWatcher
 }
 
 // submit begins a submitted message.
 func (r *Receiver) submit(ctx context.Context, tx *smtp.Transaction) (smtp.Content, error) {
-	reserved, err := r.rates.reserve(tx.Client.Account, r.o.Now(), amount{1, len(tx.Envelope.Recipients)})
+	c, err := r.beginRated(ctx, tx, r.rates, tx.Client.Account)
 	if err != nil {
-		return nil, r.refuse(ctx, stageData, tx, nil, err)
+		return nil, err
+	}
+	c.hold = wholeSecond(tx.Envelope.Hold)
+	return &submission{content: c, ctx: ctx}, nil
+}
+
+// beginRated begins a message that counts for a rate.
+func (r *Receiver) beginRated(ctx context.Context, tx *smtp.Transaction, of *rates, account mail.AccountID) (content, error) {
+	reserved, err := of.reserve(account, r.o.Now(), amount{1, len(tx.Envelope.Recipients)})
+	if err != nil {
+		return content{}, r.refuse(ctx, stageData, tx, nil, err)
 	}
 	c, err := r.begin(ctx, tx)
 	if err != nil {
 		reserved.release()
-		return nil, err
+		return content{}, err
 	}
-	c.hold = wholeSecond(tx.Envelope.Hold)
-	return &submission{content: c, ctx: ctx, reserved: reserved}, nil
+	c.reserved = reserved
+	return c, nil
 }
 
 // wholeSecond rounds up: the store keeps seconds, and no message may appear
@@ -235,23 +236,16 @@ func (s *submission) Commit(ctx context.Context) error {
 	if err := s.commit(ctx, s.shorten); err != nil {
 		return s.r.refuse(ctx, stageData, s.tx, nil, err)
 	}
-	s.reserved.keep(s.r.o.Now())
 	if !s.hold.IsZero() {
 		s.r.wakeHolder()
 	}
 	return nil
 }
 
-// Abort forgets the message.
-func (s *submission) Abort() {
-	s.reserved.release()
-	s.content.Abort()
-}
-
 // shorten replaces the stored content by one without over-long lines, if it has
 // any.
 func (s *submission) shorten(ctx context.Context) error {
-	if !s.lines.Long() {
+	if !s.lines.Long() || s.staysBinary() {
 		return nil
 	}
 	long := s.store
