@@ -25,9 +25,11 @@ func (a *app) aliasAddCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "add ADDRESS TARGET...",
 		Short: "Let an address lead to others",
-		Long: `Let an address lead to one target or more, beside those it has already.
-@DOMAIN is the catch-all of a domain: it takes what no other address there does.`,
-		Example: "  postrider alias add sales@example.org alice@example.org bob@example.org\n  postrider alias add @example.org alice@example.org",
+		Long: `Let an address lead to one target or more, beside those it has already: accounts
+and aliases here, or addresses at other hosts, to which its mail is sent on.
+@DOMAIN is the catch-all of a domain: it takes what no other address there does,
+and leads to addresses here only.`,
+		Example: "  postrider alias add sales@example.org alice@example.org bob@example.org\n  postrider alias add away@example.org me@example.net\n  postrider alias add @example.org alice@example.org",
 		Args:    args(2, -1, "an address and its targets"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withClient(cmd.Context(), func(c *admin.Client) error {
@@ -50,7 +52,7 @@ func aliasHint(ctx context.Context, c *admin.Client, alias string, err error) er
 	}
 	for d, derr := range c.Domains(ctx) {
 		if derr == nil && d.Name == name {
-			return hint(err, fault.NotFound, "A target is the address of an account or of another alias here.")
+			return hint(err, fault.NotFound, "A target is the address of an account or of another alias here, or one at another host.")
 		}
 	}
 	return hint(err, fault.NotFound, "An alias needs its domain: \"postrider domain add %s\" makes it.", plain(name))

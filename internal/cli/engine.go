@@ -87,6 +87,11 @@ func (e *engine) smtpSessions() func() session.Session {
 			RecipientsPerHour: limits.RecipientsPerHour, RecipientsPerDay: limits.RecipientsPerDay,
 		},
 		HideClient: limits.HideClient,
+		Onward:     e.queue() != nil,
+		Rows:       e.queue(),
+		Records:    e.store,
+		Clients:    relayClients(e.cfg),
+		Hostname:   e.cfg.Hostname,
 		Logger:     e.log,
 		Registerer: e.metrics,
 	})
@@ -104,6 +109,27 @@ func (e *engine) smtpSessions() func() session.Session {
 		Product:         product,
 	}
 	return func() session.Session { return smtp.New(e.receiver, e.logins, o) }
+}
+
+// queue returns the store's queue, nil if mail for other hosts is not taken.
+func (e *engine) queue() store.Queue {
+	q, ok := e.store.(store.Queue)
+	if !ok || !e.cfg.Outbound.Accept {
+		return nil
+	}
+	return q
+}
+
+// relayClients are the hosts that may relay.
+func relayClients(cfg *config.Config) []receive.Client {
+	all := make([]receive.Client, len(cfg.Relays))
+	for i, r := range cfg.Relays {
+		all[i] = receive.Client{
+			Name: r.Name, Networks: r.Networks, From: r.From,
+			MessagesPerHour: r.MessagesPerHour, RecipientsPerHour: r.RecipientsPerHour,
+		}
+	}
+	return all
 }
 
 func (e *engine) pop3Sessions() func() session.Session {
@@ -279,7 +305,7 @@ func (e *engine) listener(l *config.Listener) (netserver.Listener, error) {
 		Implicit:        mode == config.TLSImplicit,
 		New:             e.sessions[l.Protocol],
 	}
-	if l.Submits() || l.Protocol == config.ProtocolPOP3 {
+	if l.LogsIn() {
 		made.MaxLine = sasl.MaxLine
 	}
 	if mode == config.TLSNone {

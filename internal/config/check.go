@@ -22,6 +22,7 @@ func (c *Config) Check() Problems {
 	k.logins()
 	k.submission()
 	k.outbound()
+	k.relays()
 	k.admin()
 	return k.problems.Sorted()
 }
@@ -144,10 +145,8 @@ func (k *checker) role(i int, l Listener) {
 		k.report(listenerPath(i, "protocol"), Problem{Message: "the listener has no protocol", Help: `write protocol = "smtp" or "pop3"`})
 	case l.Protocol != ProtocolSMTP && l.Role != "":
 		k.report(listenerPath(i, "role"), Problem{Message: fmt.Sprintf("a %s listener has no role", l.Protocol), Help: "leave role out"})
-	case l.Role == "relay":
-		k.report(listenerPath(i, "role"), Problem{Message: fmt.Sprintf("the role %q is not built yet", l.Role), Help: `write role = "mx" or "submission"`})
-	case l.Protocol == ProtocolSMTP && l.Role != RoleMX && !l.Submits():
-		k.report(listenerPath(i, "role"), Problem{Message: fmt.Sprintf("there is no role %q", l.Role), Help: `write role = "mx", "submission" or "submissions"`})
+	case l.Protocol == ProtocolSMTP && l.Role != RoleMX && l.Role != RoleRelay && !l.Submits():
+		k.report(listenerPath(i, "role"), Problem{Message: fmt.Sprintf("there is no role %q", l.Role), Help: `write role = "mx", "submission", "submissions" or "relay"`})
 	}
 }
 

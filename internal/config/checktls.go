@@ -75,14 +75,14 @@ func (k *checker) listenerTLS(i int, l *Listener) {
 func (k *checker) plaintext(i int, l *Listener) {
 	path := listenerPath(i, "allow_plaintext_auth")
 	switch {
-	case l.AllowPlaintextAuth && l.Protocol == ProtocolSMTP && !l.Submits():
+	case l.AllowPlaintextAuth && !l.LogsIn():
 		k.report(path, Problem{Message: "nobody logs in at a listener with the role mx", Help: "leave it out, or write role = \"submission\""})
 	case l.AllowPlaintextAuth && l.TLSMode() != TLSImplicit && (l.Systemd != "" || !loopback(l.Address)):
 		k.report(path, Problem{
 			Warning: true, Message: "passwords may be sent without TLS, and others can read them on the way",
 			Help: "leave it out; clients can use STARTTLS, STLS, or the ports 465 and 995",
 		})
-	case !l.AllowPlaintextAuth && l.TLSMode() == TLSNone && l.Role != RoleMX:
+	case !l.AllowPlaintextAuth && l.TLSMode() == TLSNone && (l.Submits() || l.Protocol == ProtocolPOP3):
 		k.report(listenerPath(i, "tls"), Problem{
 			Warning: true, Message: "without TLS no password is taken here: only clients with SCRAM can log in",
 			Help: `leave tls out; or, on loopback, add allow_plaintext_auth = true`,

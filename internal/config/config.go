@@ -34,6 +34,7 @@ type Config struct {
 	Routes       []Route       `toml:"route" doc:"Ways that some mail takes instead of the hosts that the DNS names; the first that fits holds. Write one [[route]] for each."`
 	Turns        []Turn        `toml:"turn" doc:"Hosts that are seldom connected, and ask for their mail. Write one [[turn]] for each."`
 	DNS          DNS           `toml:"dns" doc:"Whom the server asks for names and addresses."`
+	Relays       []Relay       `toml:"relay" doc:"A host, or several, that may send mail for any domain through listeners of the role relay, without a login. Write one [[relay]] for each. Nobody else may: not this machine either, unless it is named."`
 	POP3         POP3          `toml:"pop3" doc:"How mail is collected by POP3."`
 	Store        Store         `toml:"store" doc:"The embedded store."`
 	Passwords    Passwords     `toml:"passwords" doc:"How passwords are kept. New ones become argon2id (RFC 9106); older ones are replaced at the next login."`
@@ -47,7 +48,7 @@ type Config struct {
 type Listener struct {
 	Name                     string         `toml:"name" example:"smtp" doc:"Stands in logs and metrics. Default: the protocol, with a number if there are several."`
 	Protocol                 string         `toml:"protocol" values:"smtp|pop3" example:"smtp" doc:"What is spoken."`
-	Role                     string         `toml:"role" example:"mx" doc:"What an SMTP listener is for. mx takes mail for the domains that live here, from anybody; submission takes mail from who has logged in (port 587); submissions is the same with TLS from the first octet (port 465). relay is a name for later and not built yet. Other protocols have no role."`
+	Role                     string         `toml:"role" example:"mx" doc:"What an SMTP listener is for. mx takes mail for the domains that live here, from anybody; submission takes mail from who has logged in (port 587); submissions is the same with TLS from the first octet (port 465). relay takes mail for any domain, from the hosts named in [[relay]] and from who has logged in. Other protocols have no role."`
 	TLS                      string         `toml:"tls" values:"starttls|implicit|none" example:"starttls" doc:"starttls: clients may ask for TLS (STARTTLS, STLS); implicit: TLS from the first octet (ports 465 and 995); none. Default: implicit for the role submissions, else starttls."`
 	ClientCA                 string         `toml:"client_ca" path:"file" example:"clients.pem" doc:"Authorities, as a PEM file, whose client certificates prove a name (SASL EXTERNAL): the mail address in the certificate."`
 	AllowPlaintextAuth       bool           `toml:"allow_plaintext_auth" doc:"Take passwords that are sent as they are, also without TLS. Everybody on the way can read them: for loopback, and for networks you trust."`
@@ -75,6 +76,11 @@ func (l *Listener) TLSMode() string {
 
 // Submits reports whether the listener takes mail from who has logged in.
 func (l *Listener) Submits() bool { return l.Role == RoleSubmission || l.Role == RoleSubmissions }
+
+// LogsIn reports whether people log in at the listener.
+func (l *Listener) LogsIn() bool {
+	return l.Submits() || l.Role == RoleRelay || l.Protocol == ProtocolPOP3
+}
 
 // Limits are shared by all listeners.
 type Limits struct {
@@ -134,6 +140,16 @@ type Submission struct {
 	RecipientsPerDay  int      `toml:"recipients_per_day" min:"1" off:"-1" doc:"Recipients that one account may send to in a day. -1: no limit."`
 	MaxHold           Duration `toml:"max_hold" max:"365d" doc:"How far ahead a sender may set the time of a message's release (FUTURERELEASE, RFC 4865). 0s: not at all."`
 	HideClient        bool     `toml:"hide_client" doc:"Leave the name and address of the sender's computer out of the Received field (RFC 5321, section 4.4), where all recipients could read them. The log has them in any case."`
+}
+
+// Relay is who may relay without a login.
+type Relay struct {
+	Name              string         `toml:"name" example:"printer" doc:"Stands in logs and in the queue."`
+	Networks          []netip.Prefix `toml:"networks" example:"192.0.2.25/32" doc:"Where it sends from. Whoever has one of these addresses may send as anybody to anywhere: name single addresses or small networks."`
+	WideNetworks      bool           `toml:"wide_networks" doc:"Allow networks with more addresses than an IPv4 /16 or an IPv6 /48 has. 0.0.0.0/0 and ::/0 make an open relay, which is soon on every block list."`
+	From              []string       `toml:"from" example:"example.org" doc:"The domains that its senders' addresses (MAIL FROM) may have. Default: any. The null reverse-path of notifications may always be used."`
+	MessagesPerHour   int            `toml:"messages_per_hour" min:"0" doc:"Messages that it may send in an hour. 0: no limit."`
+	RecipientsPerHour int            `toml:"recipients_per_hour" min:"0" doc:"Recipients that it may send to in an hour. 0: no limit."`
 }
 
 // SMTP says how mail is received.
@@ -221,6 +237,7 @@ const (
 	RoleMX          = "mx"
 	RoleSubmission  = "submission"
 	RoleSubmissions = "submissions"
+	RoleRelay       = "relay"
 	TLSNone         = "none"
 	TLSStartTLS     = "starttls"
 	TLSImplicit     = "implicit"

@@ -13,6 +13,7 @@ import (
 
 // Outbound says how mail is sent to other hosts.
 type Outbound struct {
+	Accept       bool     `toml:"accept" doc:"Take mail for other hosts, from those who may send it: accounts, the hosts of [[relay]], and aliases that lead elsewhere. With false, all of it is refused."`
 	Enabled      bool     `toml:"enabled" doc:"Send what is in the queue. With false, mail for other hosts is still taken from those who may send, and waits."`
 	Connections  int      `toml:"connections" min:"1" max:"10000" doc:"Connections to other hosts at a time, in all. Every destination gets its turn."`
 	PreferIPv4   bool     `toml:"prefer_ipv4" doc:"Try a host's IPv4 addresses before its IPv6 addresses."`
@@ -96,7 +97,7 @@ var defaultTerms = Terms{
 
 func defaultOutbound() Outbound {
 	return Outbound{
-		Enabled: true, Connections: 500, MaxReturn: 64 * KiB, Connect: 30 * Second, Idle: 2 * Second,
+		Accept: true, Enabled: true, Connections: 500, MaxReturn: 64 * KiB, Connect: 30 * Second, Idle: 2 * Second,
 		Command: 5 * Minute, Block: 3 * Minute, End: 10 * Minute, Terms: defaultTerms,
 	}
 }

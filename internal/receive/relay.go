@@ -40,6 +40,12 @@ func newClients(all []Client) []*client {
 			MessagesPerHour: orUnlimited(c.MessagesPerHour), RecipientsPerHour: orUnlimited(c.RecipientsPerHour),
 			MessagesPerDay: -1, RecipientsPerDay: -1,
 		})}
+		clients[i].Networks = slices.Clone(c.Networks)
+		for j, p := range c.Networks {
+			if p.Addr().Is4In6() && p.Bits() >= 96 { // addresses are compared as IPv4
+				clients[i].Networks[j] = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+			}
+		}
 		for _, d := range c.From {
 			if name, err := mail.ParseDomain(d); err == nil {
 				d = name
