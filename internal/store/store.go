@@ -164,8 +164,9 @@ type Held struct {
 	Accounts []mail.AccountID
 }
 
-// Records keeps small records of the server's other parts, such as certificates:
-// a few hundred, each of at most MaxRecord octets. Keys are 1 to MaxRecordKey
+// Records keeps small records of the server's other parts, such as certificates
+// and the policies of other domains: some thousands, each of at most MaxRecord
+// octets. Keys are 1 to MaxRecordKey
 // octets of printable ASCII, spaces among them, and compared octet by octet.
 type Records interface {
 	// Record returns a record, or NotFound.

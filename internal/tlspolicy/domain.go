@@ -1,0 +1,179 @@
+package tlspolicy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"strings"
+
+	"postrider/internal/resolver"
+)
+
+// Kind is what a host's protection follows from.
+type Kind string
+
+// The kinds.
+const (
+	KindSetting       Kind = "setting"       // the operator's
+	KindDANE          Kind = "dane"          // RFC 7672
+	KindDANEUnusable  Kind = "dane-unusable" // TLSA records that nobody can use: TLS, unauthenticated
+	KindSTS           Kind = "sts"           // RFC 8461, mode enforce
+	KindSTSTesting    Kind = "sts-testing"   // RFC 8461, mode testing: nothing is enforced
+	KindOpportunistic Kind = "opportunistic"
+)
+
+// Domain is what is known of one destination. It may be used from several
+// goroutines, for as long as the answers of the DNS are good.
+type Domain struct {
+	p       *Policies
+	name    string
+	mx      resolver.MX
+	setting Setting
+	policy  *STSPolicy // nil: none
+}
+
+// Domain finds out what protects the mail for a domain, the next hop. Mx is what
+// the DNS says of it; of a route that the operator has set, Hosts are its host,
+// and Authentic is true. The error is of kind fault.Transient: the policy may be
+// in the store and can't be read, so that nothing should be sent now.
+//
+// It may wait for a web server, a minute at most.
+func (p *Policies) Domain(ctx context.Context, domain string, mx resolver.MX) (*Domain, error) {
+	d := &Domain{p: p, name: domain, mx: mx, setting: p.o.Setting(domain)}
+	if d.setting.Level != Published || strings.HasPrefix(domain, "[") {
+		return d, nil
+	}
+	found, err := p.sts.find(ctx, domain)
+	if err != nil {
+		return nil, err
+	}
+	d.policy = found.policy
+	if found.failure != "" {
+		p.reporter.fetchFailed(domain, found)
+	}
+	return d, nil
+}
+
+// Relaxed returns the destination as it is for mail that must arrive whatever
+// is wrong with TLS: reports about TLS (RFC 8460 §3), and messages with the field
+// TLS-Required: No (RFC 8689 §5). Nothing about it is reported. What the operator
+// has set stays.
+func (d *Domain) Relaxed() *Domain {
+	relaxed := *d
+	relaxed.policy = nil
+	if d.setting.Level == Published {
+		relaxed.setting.Level = May
+	}
+	return &relaxed
+}
+
+// Host is how to talk to one host.
+type Host struct {
+	Name string
+	Kind Kind
+	// Skip, if not empty, says why the host can't be used now; it may be used later.
+	// Nothing of a peer's is in it but names of hosts.
+	Skip string
+	// MustTLS says that nothing is sent without TLS, NeverTLS that TLS isn't used.
+	MustTLS, NeverTLS bool
+	// Fallback says that after a handshake that failed the host is tried again
+	// without TLS.
+	Fallback bool
+	// Verified says that a handshake that succeeds proves who the host is, as
+	// REQUIRETLS wants (RFC 8689 §4.2.1).
+	Verified bool
+	// Config is the client's; its VerifyConnection refuses what has to be refused.
+	// Nil with Skip or NeverTLS.
+	Config *tls.Config
+
+	roots   *x509.CertPool
+	failure Failure  // why Skip
+	records []string // TLSA, in words, for the report
+}
+
+// Host says how to talk to a host of the destination at a port.
+func (d *Domain) Host(ctx context.Context, host string, addresses resolver.Addresses, port uint16) (Host, error) {
+	h := Host{Name: host, roots: d.p.o.Roots}
+	if d.setting.Level != Published {
+		d.bySetting(&h)
+		return h, ctx.Err()
+	}
+	if found := d.dane(ctx, &h, addresses, port); found {
+		return h, ctx.Err()
+	}
+	if d.policy != nil && d.policy.Mode != ModeNone {
+		d.bySTS(&h)
+		return h, ctx.Err()
+	}
+	h.opportunistic()
+	return h, ctx.Err()
+}
+
+// opportunistic is for a host of which nothing is asked: any TLS is better than
+// none, also an old one, and if it can't be had the mail goes without.
+func (h *Host) opportunistic() {
+	h.Kind, h.Fallback = KindOpportunistic, true
+	h.Config = &tls.Config{
+		ServerName: h.Name, InsecureSkipVerify: true, // nothing is known to verify it by
+		MinVersion: tls.VersionTLS10,
+	}
+}
+
+func (d *Domain) bySetting(h *Host) {
+	h.opportunistic()
+	h.Kind = KindSetting
+	switch d.setting.Level {
+	case Never:
+		h.NeverTLS, h.Fallback, h.Config = true, false, nil
+	case Encrypt:
+		h.MustTLS, h.Fallback = true, false
+	case Verify:
+		names := d.setting.Names
+		if len(names) == 0 {
+			names = []string{d.name, "." + d.name}
+			if d.mx.Authentic {
+				names = append(names, h.Name)
+			}
+		}
+		h.verify(names)
+	}
+}
+
+// bySTS applies the policy that the domain publishes (RFC 8461 §5).
+func (d *Domain) bySTS(h *Host) {
+	listed := d.policy.Matches(h.Name)
+	if d.policy.Mode == ModeTesting {
+		h.opportunistic()
+		h.Kind = KindSTSTesting
+		if !listed {
+			h.failure = FailureValidation
+		}
+		return
+	}
+	h.Kind = KindSTS
+	if !listed {
+		h.Skip, h.failure = "the MTA-STS policy of "+d.name+" does not list it", FailureValidation
+		return
+	}
+	h.verify([]string{h.Name})
+}
+
+// verify makes a certificate necessary that is valid for one of the names.
+func (h *Host) verify(names []string) {
+	h.MustTLS, h.Fallback, h.Verified = true, false, true
+	roots := h.roots
+	h.Config = &tls.Config{
+		ServerName: h.Name, InsecureSkipVerify: true, // VerifyConnection does it, for several names
+		MinVersion:       tls.VersionTLS12,
+		VerifyConnection: func(s tls.ConnectionState) error { return verifyWeb(s, names, roots) },
+	}
+}
+
+// Assess says whether the certificate of a connection would do for the host's
+// name, for the log: nil if it would.
+func (h *Host) Assess(s tls.ConnectionState) error {
+	if h.Verified {
+		return nil
+	}
+	return verifyWeb(s, []string{h.Name}, h.roots)
+}

@@ -1,0 +1,57 @@
+package tlspolicy
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"strings"
+	"time"
+)
+
+var errNoCertificate = errors.New("the server has no certificate")
+
+// verifyWeb holds a server's certificate to the rules of the web: a chain to one
+// of the roots (nil: the system's), at this time, and one of the names.
+func verifyWeb(s tls.ConnectionState, names []string, roots *x509.CertPool) error {
+	if len(s.PeerCertificates) == 0 {
+		return errNoCertificate
+	}
+	leaf := s.PeerCertificates[0]
+	chain := x509.NewCertPool()
+	for _, c := range s.PeerCertificates[1:] {
+		chain.AddCert(c)
+	}
+	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: chain, CurrentTime: time.Now()}); err != nil {
+		return err
+	}
+	return hasName(leaf, names)
+}
+
+// hasName wants one of the names in a certificate. One that begins with a dot
+// stands for all below it.
+func hasName(leaf *x509.Certificate, names []string) error {
+	var first error
+	for _, name := range names {
+		err := leaf.VerifyHostname(name)
+		if strings.HasPrefix(name, ".") {
+			err = hasNameBelow(leaf, name)
+		}
+		if err == nil {
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+func hasNameBelow(leaf *x509.Certificate, suffix string) error {
+	for _, name := range leaf.DNSNames {
+		name = strings.ToLower(strings.TrimPrefix(name, "*"))
+		if strings.HasSuffix(name, strings.ToLower(suffix)) {
+			return nil
+		}
+	}
+	return x509.HostnameError{Certificate: leaf, Host: "*" + suffix}
+}
