@@ -45,6 +45,15 @@ RCPT *recipients*, the first BDAT *chunks*, or *failed* when a chunk is refused.
 			fmt.Fprintf(&b, "Where it is not offered, 502: %s\n\n", sentence(c.Instead))
 		}
 	}
+	b.WriteString("### What EHLO announces\n\n")
+	for _, e := range smtp.Extensions() {
+		fmt.Fprintf(&b, "- `%s` · %s", strings.TrimSpace(e.Keyword+" "+e.Parameters), e.RFC)
+		if e.Where != "" {
+			b.WriteString(" · " + e.Where)
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString("\n")
 	b.WriteString("## POP3\n\nMessages keep their numbers for a session; deleted ones are skipped. Only QUIT in TRANSACTION removes.\n\n")
 	for _, c := range pop3.Commands() {
 		fmt.Fprintf(&b, "### %s\n\n`%s` · %s · in state: %s\n\n", c.Verb, c.Syntax, c.RFC, c.States)

@@ -6,34 +6,86 @@ import (
 	"time"
 )
 
-// extension is what EHLO announces in one line: a keyword, and its parameters
-// if it has any ("" stands for none). Offered says whether the session has it; nil: each has.
+// Extension is what EHLO announces in one line (RFC 5321 §4.1.1.1).
+type Extension struct {
+	// Keyword is its first word.
+	Keyword string
+	// Parameters are the words behind it, if there are any.
+	Parameters string
+	// RFC is where it is specified.
+	RFC string
+	// Where says when it is announced; empty: always.
+	Where string
+}
+
+// extension is an extension with what a session knows of it: parameters returns
+// those of its line ("" stands for none), offered whether the session has it; nil:
+// each has.
 type extension struct {
-	keyword    string
+	Extension
 	parameters func(s *server) string
 	offered    func(s *server) bool
 }
 
 // extensions are all extensions, in the order of the answer to EHLO.
 var extensions = []extension{
-	{keyword: "PIPELINING"},                                   // RFC 2920
-	{keyword: "SIZE", parameters: (*server).announceSize},     // RFC 1870
-	{keyword: "8BITMIME"},                                     // RFC 6152
-	{keyword: "CHUNKING"},                                     // RFC 3030
-	{keyword: "BINARYMIME", offered: (*server).takesBinary},   // RFC 3030
-	{keyword: "SMTPUTF8"},                                     // RFC 6531
-	{keyword: "ENHANCEDSTATUSCODES"},                          // RFC 2034
-	{keyword: "DSN"},                                          // RFC 3461
-	{keyword: "DELIVERBY", parameters: (*server).announceBy},  // RFC 2852
-	{keyword: "MT-PRIORITY"},                                  // RFC 6710
-	{keyword: "LIMITS", parameters: (*server).announceLimits}, // RFC 9422
-	{keyword: "STARTTLS", offered: (*server).offersTLS},       // RFC 3207
-	{keyword: "AUTH", parameters: (*server).announceMechanisms, offered: (*server).offersLogin},   // RFC 4954
-	{keyword: "FUTURERELEASE", parameters: (*server).announceHold, offered: (*server).offersHold}, // RFC 4865
-	{keyword: "REQUIRETLS", offered: (*server).isSecure},                                          // RFC 8689
-	{keyword: "ETRN", offered: (*server).turns},                                                   // RFC 1985
-	{keyword: "ATRN", offered: (*server).offersTurn},                                              // RFC 2645
-	{keyword: "HELP"}, // RFC 5321 §4.1.1.1
+	{Extension: Extension{Keyword: "PIPELINING", RFC: "RFC 2920"}},
+	{
+		Extension:  Extension{Keyword: "SIZE", Parameters: "octets", RFC: "RFC 1870"},
+		parameters: (*server).announceSize,
+	},
+	{Extension: Extension{Keyword: "8BITMIME", RFC: "RFC 6152"}},
+	{Extension: Extension{Keyword: "CHUNKING", RFC: "RFC 3030"}},
+	{
+		Extension: Extension{Keyword: "BINARYMIME", RFC: "RFC 3030", Where: "where messages that are not made of lines can be stored"},
+		offered:   (*server).takesBinary,
+	},
+	{Extension: Extension{Keyword: "SMTPUTF8", RFC: "RFC 6531"}},
+	{Extension: Extension{Keyword: "ENHANCEDSTATUSCODES", RFC: "RFC 2034"}},
+	{Extension: Extension{Keyword: "DSN", RFC: "RFC 3461"}},
+	{
+		Extension:  Extension{Keyword: "DELIVERBY", Parameters: "[seconds]", RFC: "RFC 2852"},
+		parameters: (*server).announceBy,
+	},
+	{Extension: Extension{Keyword: "MT-PRIORITY", RFC: "RFC 6710"}},
+	{
+		Extension:  Extension{Keyword: "LIMITS", Parameters: "RCPTMAX=recipients [MAILMAX=messages]", RFC: "RFC 9422"},
+		parameters: (*server).announceLimits,
+	},
+	{
+		Extension: Extension{Keyword: "STARTTLS", RFC: "RFC 3207", Where: "where there is TLS and it is not on yet"},
+		offered:   (*server).offersTLS,
+	},
+	{
+		Extension:  Extension{Keyword: "AUTH", Parameters: "mechanisms", RFC: "RFC 4954", Where: "on listeners with the role submission or relay, until a login"},
+		parameters: (*server).announceMechanisms, offered: (*server).offersLogin,
+	},
+	{
+		Extension:  Extension{Keyword: "FUTURERELEASE", Parameters: "seconds time", RFC: "RFC 4865", Where: "on listeners with the role submission, if messages may be held"},
+		parameters: (*server).announceHold, offered: (*server).offersHold,
+	},
+	{
+		Extension: Extension{Keyword: "REQUIRETLS", RFC: "RFC 8689", Where: "under TLS"},
+		offered:   (*server).isSecure,
+	},
+	{
+		Extension: Extension{Keyword: "ETRN", RFC: "RFC 1985", Where: "where mail waits for hosts that are seldom connected"},
+		offered:   (*server).turns,
+	},
+	{
+		Extension: Extension{Keyword: "ATRN", RFC: "RFC 2645", Where: "the same, on listeners with the role submission or relay"},
+		offered:   (*server).offersTurn,
+	},
+	{Extension: Extension{Keyword: "HELP", RFC: "RFC 5321 §4.1.1.1"}},
+}
+
+// Extensions returns what EHLO may announce, in its order.
+func Extensions() []Extension {
+	all := make([]Extension, len(extensions))
+	for i := range extensions {
+		all[i] = extensions[i].Extension
+	}
+	return all
 }
 
 // extensions returns what EHLO announces, each line with a LF before it.
@@ -45,7 +97,7 @@ func (s *server) extensions() string {
 			continue
 		}
 		b.WriteByte('\n')
-		b.WriteString(e.keyword)
+		b.WriteString(e.Keyword)
 		if e.parameters == nil {
 			continue
 		}
