@@ -1,0 +1,222 @@
+package outbound
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"postrider/internal/fault"
+	"postrider/internal/mail"
+	"postrider/internal/smtp"
+)
+
+// conversation is one connection to one host: the source of its session.
+type conversation struct {
+	d    *Deliverer
+	h    *hop
+	t    *target
+	ctx  context.Context // ends when no further message should be taken
+	idle time.Duration   // how long to wait for one
+
+	met, offersTLS bool // it has answered EHLO, and offers STARTTLS or has TLS
+	noHandshake    bool // the connection ended in a handshake of TLS
+	reused         bool // what is left was lost on a connection that had been used
+
+	first   *job // the one that the connection was made for, until it is taken
+	current *job
+	served  int // messages that the host has decided about
+
+	// left is what the host has not decided about, nil if nothing; failure is why.
+	left    *job
+	failure *failure
+}
+
+// Next implements smtp.Source.
+func (c *conversation) Next(_ context.Context, peer *smtp.Peer) *smtp.Outgoing {
+	c.met = c.met || peer.Hostname != ""
+	c.offersTLS = c.offersTLS || peer.StartTLS || peer.TLS != nil
+	for {
+		j := c.nextJob(peer)
+		if j == nil {
+			return nil
+		}
+		if by := j.msg.Envelope.DeliverBy; by.Mode == mail.ByReturn && !by.Deadline.IsZero() && peer.Extended && !peer.DeliverBy {
+			// RFC 2852 §4.2: who wants it returned in time must be able to rely on it.
+			c.d.finish(j, all(j, final("5.3.3", "its sender wanted it returned if it is late, and "+c.t.String()+" does not promise that")))
+			continue
+		}
+		c.current = j
+		return c.outgoing(j)
+	}
+}
+
+// nextJob takes the next job for the connection, nil when it should end.
+func (c *conversation) nextJob(peer *smtp.Peer) *job {
+	limit := c.h.terms.RecipientsPerMessage
+	if peer.MaxRecipients > 0 {
+		limit = min(limit, peer.MaxRecipients)
+	}
+	if j := c.first; j != nil {
+		c.first = nil
+		if j.rows() > limit {
+			n := 0
+			rest := j.split(func(int) bool { n++; return n > limit })
+			c.d.putBack(c.h, rest)
+		}
+		return j
+	}
+	if c.left != nil || c.served >= c.h.terms.MessagesPerConnection || peer.MaxMessages > 0 && c.served >= peer.MaxMessages {
+		return nil
+	}
+	return c.d.take(c.ctx, c.h, limit, c.idle)
+}
+
+// outgoing is a job as the session sees it.
+func (c *conversation) outgoing(j *job) *smtp.Outgoing {
+	e := j.msg.Envelope
+	e.Size = j.msg.Size
+	e.Recipients = make([]mail.Recipient, j.rows())
+	for i := range j.msg.Rows {
+		e.Recipients[i] = j.msg.Rows[i].Recipient
+	}
+	return &smtp.Outgoing{
+		Envelope: e,
+		Open: func(ctx context.Context, form smtp.Form) (smtp.OutgoingContent, error) {
+			return c.d.open(ctx, j, form)
+		},
+	}
+}
+
+// Done implements smtp.Source.
+func (c *conversation) Done(_ *smtp.Outgoing, r *smtp.Result) {
+	j := c.current
+	c.current = nil
+	if r.Fault != nil {
+		c.spoilt(j, r)
+		return
+	}
+	outcomes := make([]outcome, len(r.Recipients))
+	decided := make([]bool, len(r.Recipients))
+	n := 0
+	for i := range r.Recipients {
+		rr := &r.Recipients[i]
+		if rr.Reply == nil || c.ofHost(rr) && !r.Uncertain {
+			continue
+		}
+		outcomes[i] = c.outcomeOf(rr)
+		decided[i] = true
+		n++
+	}
+	if n < len(decided) {
+		c.undecided(j.split(func(i int) bool { return !decided[i] }), r)
+	}
+	if n == 0 {
+		return
+	}
+	kept := outcomes[:0]
+	for i, o := range outcomes {
+		if decided[i] {
+			kept = append(kept, o)
+		}
+	}
+	c.served++
+	c.d.succeeded(c.h)
+	c.d.finish(j, kept)
+}
+
+// outcomeOf returns what a recipient's result means. A reply of ours, to what the
+// host was not asked since it could not, is put as our own words.
+func (c *conversation) outcomeOf(rr *smtp.RecipientResult) outcome {
+	o := ofReply(rr.Reply, rr.Stage, c.t.String())
+	o.relayed = rr.Relayed
+	if rr.Local {
+		o.status, o.text, o.reply = o.code(), rr.Reply.Text, nil
+	}
+	return o
+}
+
+// ofHost reports whether a reply is about this host and not about the message:
+// another may take it.
+func (c *conversation) ofHost(rr *smtp.RecipientResult) bool {
+	switch rr.Stage {
+	case smtp.StageConnect, smtp.StageGreeting, smtp.StageHello, smtp.StageTLS, smtp.StageLogin:
+		return true
+	}
+	return rr.Reply.Code == 421
+}
+
+// undecided notes what the host has not decided about, and why.
+func (c *conversation) undecided(j *job, r *smtp.Result) {
+	c.left = j
+	c.reused = r.Reused && !r.Uncertain
+	o := failing("4.4.2", lostText(r.Lost, r.Why))
+	o.stage, o.host = r.Lost, c.t.String()
+	for i := range r.Recipients {
+		if rr := &r.Recipients[i]; rr.Reply != nil && c.ofHost(rr) {
+			o = c.outcomeOf(rr)
+			break
+		}
+	}
+	switch {
+	case r.Uncertain:
+		o.uncertain = true
+		o.text = "the connection broke after the whole message had been sent: " + c.t.String() +
+			" may have taken it, and it will be sent again, so that it may arrive twice"
+	case o.stage == smtp.StageLogin && o.kind == failed:
+		// It is not the sender's fault, and passes when the operator mends it.
+		o.kind = deferred
+		c.d.log.Error("a host refuses our login: look at the route's username and password",
+			"route", c.h.route.Name, "host", c.t.String(), "reply", o.says())
+	}
+	c.failure = &o
+}
+
+// spoilt ends a job that went wrong here.
+func (c *conversation) spoilt(j *job, r *smtp.Result) {
+	if errors.Is(r.Fault, context.Canceled) {
+		o := failing("4.3.2", errCut.Error())
+		o.ours = true
+		c.left, c.failure = j, &o
+		return
+	}
+	c.d.log.Error("a queued message can't be sent", "message", j.msg.AcceptID.String(), "queued", j.msg.ID.String(),
+		"error", r.Fault, "advice", adviceOn(r.Fault))
+	switch fault.KindOf(r.Fault) {
+	case fault.Corrupt, fault.NotFound:
+		o := outcome{
+			kind: held, status: "5.3.0", ours: true,
+			text: "the stored message is damaged: run 'postrider store check', then release or drop it",
+		}
+		c.d.finish(j, all(j, o))
+	case fault.Invalid:
+		o := final("5.6.0", "it has what can't be sent to another host")
+		c.d.finish(j, all(j, o))
+	default:
+		o := failing("4.3.0", "it could not be read here")
+		o.ours = true
+		c.d.finish(j, all(j, o))
+	}
+}
+
+func adviceOn(err error) string {
+	if fault.Is(err, fault.Corrupt) {
+		return "run 'postrider store check'; the message is held until it is released or dropped"
+	}
+	return "it is tried again"
+}
+
+// putBack gives a hop rows back that it has handed out.
+func (d *Deliverer) putBack(h *hop, j *job) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	h.putBack(j)
+	d.spawn(h)
+}
+
+// lost returns the failure of a connection that the session could say nothing of.
+func (c *conversation) lost(err error) *failure {
+	o := failing("4.4.1", fmt.Sprintf("no conversation with %s: %s", c.t, plain(err)))
+	o.host, o.stage = c.t.String(), smtp.StageConnect
+	return &o
+}

@@ -1,0 +1,180 @@
+package outbound
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"postrider/internal/netclient"
+	"postrider/internal/smtp"
+)
+
+// ErrNoTLS is what a policy is told of a host that offers no TLS.
+var ErrNoTLS = errors.New("the host does not offer STARTTLS")
+
+// converse connects to a host and sends it j, and what else waits for the hop.
+// When the way to it allows that, a handshake that fails is followed by another
+// connection without TLS.
+func (d *Deliverer) converse(ctx context.Context, h *hop, w *way, t *target, j *job) *conversation {
+	use := tlsUse(h.route, t)
+	c := d.attempt(ctx, h, w, t, j, use)
+	for c.left != nil && c.reused {
+		// It had taken others before: a new connection shows what it was.
+		c = d.attempt(ctx, h, w, t, c.left, use)
+	}
+	if c.left == nil || !c.noHandshake || use == smtp.TLSMust || h.route.Implicit {
+		return c
+	}
+	d.log.Info("TLS failed; trying without it, as nothing says that it has to be", "host", t.String(), "error", c.failure.text)
+	return d.attempt(ctx, h, w, t, c.left, smtp.TLSNever)
+}
+
+// tlsUse returns what holds for a host: the stricter of what the operator wants and
+// what is published.
+func tlsUse(r *Route, t *target) smtp.TLSUse {
+	switch {
+	case t.policy.MustTLS, r.TLS == TLSEncrypt, r.TLS == TLSVerify:
+		return smtp.TLSMust
+	case r.TLS == TLSOff:
+		return smtp.TLSNever
+	}
+	return smtp.TLSMay
+}
+
+// attempt is one connection.
+func (d *Deliverer) attempt(ctx context.Context, h *hop, w *way, t *target, j *job, use smtp.TLSUse) *conversation {
+	c := &conversation{d: d, h: h, t: t, first: j, ctx: ctx, idle: d.o.Idle}
+	nc, err := d.dial(ctx, w, t)
+	if err != nil {
+		d.m.conns.WithLabelValues("failed").Inc()
+		c.left, c.failure = j, c.lost(err)
+		return c
+	}
+	d.m.open.Inc()
+	defer d.m.open.Dec()
+	o := d.clientOptions(h)
+	o.TLS = use
+	o.Verified = t.policy.Verified || h.route.verifies()
+	secured := ""
+	err = netclient.Converse(d.cutting, nc, smtp.NewClient(o, c), netclient.Options{
+		ID: j.msg.ID.String(), TLS: tlsConfig(h.route, t), Implicit: h.route.Implicit, Stop: ctx,
+		WriteWait: d.o.Timeouts.Block, Now: d.o.Now,
+		OnHandshake: func(cs *tls.ConnectionState) { secured = tls.VersionName(cs.Version) },
+	})
+	d.judge(c, t, use, secured, err, local(nc))
+	return c
+}
+
+// judge notes how a connection has gone.
+func (d *Deliverer) judge(c *conversation, t *target, use smtp.TLSUse, secured string, err error, from net.Addr) {
+	result := secured
+	if result == "" {
+		result = "plaintext"
+	}
+	d.m.conns.WithLabelValues(result).Inc()
+	var handshake *netclient.HandshakeError
+	switch {
+	case errors.As(err, &handshake), errors.Is(err, netclient.ErrInjected):
+		c.noHandshake = handshake != nil
+		t.report(from, err)
+	case secured != "":
+		t.report(from, nil)
+	case c.met && !c.offersTLS && use != smtp.TLSNever:
+		t.report(from, ErrNoTLS)
+	}
+	if errors.Is(err, netclient.ErrInjected) {
+		d.log.Warn("plaintext was injected where TLS should begin: somebody on the way meddles, or the host is broken",
+			"host", t.String())
+	}
+	if c.first != nil { // the session has not even asked
+		c.left, c.failure, c.first = c.first, c.lost(err), nil
+	}
+	if c.left == nil || err == nil {
+		return
+	}
+	f := c.failure
+	if f.reply == nil && !f.uncertain && !f.ours {
+		f.text = lostText(f.stage, plain(err))
+		if handshake != nil || errors.Is(err, netclient.ErrInjected) {
+			f.status = "4.7.5"
+		}
+	}
+}
+
+// report tells the host's policy.
+func (t *target) report(from net.Addr, err error) {
+	if t.domain == nil {
+		return
+	}
+	t.domain.Report(t.host, t.address.Addr(), addrOf(from), err)
+}
+
+// dial connects.
+func (d *Deliverer) dial(ctx context.Context, w *way, t *target) (net.Conn, error) {
+	source := w.source(t.address.Addr())
+	if d.o.Dial != nil {
+		return d.o.Dial(ctx, source, t.address)
+	}
+	return netclient.Dial(ctx, t.address, netclient.DialOptions{Local: source, Timeout: d.o.Connect})
+}
+
+// clientOptions are how the hosts of a hop are talked to.
+func (d *Deliverer) clientOptions(h *hop) smtp.ClientOptions {
+	t := d.o.Timeouts
+	return smtp.ClientOptions{
+		Hostname: d.o.Hostname, Login: h.route.Login,
+		Greeting: t.Greeting, Mail: t.Mail, Rcpt: t.Rcpt, Data: t.Data, End: t.End,
+	}
+}
+
+// tlsConfig returns the client's configuration for a host: what its policy wants,
+// and what the operator wants beyond that.
+func tlsConfig(r *Route, t *target) *tls.Config {
+	cfg := t.policy.Config
+	if cfg == nil {
+		cfg = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true} // opportunistic: better than none
+	}
+	cfg = cfg.Clone()
+	if cfg.ServerName == "" {
+		cfg.ServerName = t.host
+	}
+	if r.verifies() {
+		cfg.InsecureSkipVerify = false
+		cfg.RootCAs = r.Roots
+	}
+	return cfg
+}
+
+// plain returns an error in words, without what a peer said.
+func plain(err error) string {
+	var e *netclient.Error
+	var handshake *netclient.HandshakeError
+	switch {
+	case err == nil:
+		return "the connection broke"
+	case errors.As(err, &handshake):
+		return "the TLS handshake failed: " + string(handshake.Reason)
+	case errors.As(err, &e):
+		return e.Error()
+	case errors.Is(err, context.Canceled):
+		return errCut.Error()
+	}
+	return "the connection failed"
+}
+
+// settleWait bounds how long what was sent may take to be written down when the
+// server stops.
+const settleWait = 10 * time.Second
+
+func local(nc net.Conn) net.Addr { return nc.LocalAddr() }
+
+// addrOf returns the address of one end of a TCP connection.
+func addrOf(a net.Addr) netip.Addr {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,383 @@
+package outbound
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"postrider/internal/fault"
+	"postrider/internal/mail"
+	"postrider/internal/smtp"
+	"postrider/internal/store"
+)
+
+// Deliverer sends what is in the queue. Run it once.
+type Deliverer struct {
+	o   Options
+	m   metrics
+	log *slog.Logger
+
+	wake    chan struct{}
+	settler *settler
+	workers sync.WaitGroup
+
+	mu     sync.Mutex
+	window window
+	hops   map[string]*hop
+	// sites is which hop a destination's rows went to last, of those in hops.
+	sites map[string]*hop
+	// starved are the hops that wait for one of the connections of all, in the order
+	// in which they get them.
+	starved []*hop
+	conns   int
+	leased  int
+	// flushing are the nodes for which ETRN has begun a run.
+	flushing map[smtp.Node]bool
+	stopped  bool
+	ctx      context.Context // ends when no further message is to be begun
+	// cutting ends when connections have no time left. It is set before any begins.
+	cutting context.Context
+}
+
+// New returns a Deliverer that has not begun.
+func New(o Options) *Deliverer {
+	o = o.withDefaults()
+	d := &Deliverer{
+		o: o, m: newMetrics(o.Registerer), log: o.Logger,
+		wake: make(chan struct{}, 1), window: newWindow(maxWindow),
+		hops: map[string]*hop{}, sites: map[string]*hop{}, flushing: map[smtp.Node]bool{},
+	}
+	d.settler = newSettler(d)
+	return d
+}
+
+func (o Options) withDefaults() Options {
+	o.Terms = o.Terms.over(defaultTerms)
+	special := make([]Special, len(o.Special))
+	for i, s := range o.Special {
+		special[i] = Special{s.Domains, s.Terms.over(o.Terms)}
+	}
+	o.Special = special
+	if o.Connections == 0 {
+		o.Connections = DefaultConnections
+	}
+	if o.Idle == 0 {
+		o.Idle = DefaultIdle
+	}
+	if o.Connect == 0 {
+		o.Connect = DefaultConnect
+	}
+	if o.MaxReturn == 0 {
+		o.MaxReturn = DefaultMaxReturn
+	}
+	if o.Grace == 0 {
+		o.Grace = 30 * time.Second
+	}
+	if o.Port == 0 {
+		o.Port = 25
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Kick says that rows of these destinations may be due now.
+func (d *Deliverer) Kick(destinations ...string) {
+	now := d.o.Now()
+	d.mu.Lock()
+	for _, name := range destinations {
+		d.window.add(name, now)
+	}
+	d.mu.Unlock()
+	d.wakeUp()
+}
+
+// wakeUp lets the dispatcher look at the schedule.
+func (d *Deliverer) wakeUp() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run sends mail until ctx ends, then lets transactions under way finish within
+// Options.Grace, and settles what they did; then it returns nil. What it leaves is
+// in the store.
+func (d *Deliverer) Run(ctx context.Context) error {
+	conns, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	d.mu.Lock()
+	d.ctx, d.cutting = ctx, conns
+	d.mu.Unlock()
+	settling, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	settled := make(chan struct{})
+	go func() {
+		defer close(settled)
+		d.settler.run(settling)
+	}()
+	d.mu.Lock()
+	d.window.horizon = d.o.Now() // nothing is known yet
+	d.mu.Unlock()
+	for ctx.Err() == nil {
+		sleep := time.NewTimer(d.round(ctx))
+		select {
+		case <-ctx.Done():
+		case <-d.wake:
+		case <-sleep.C:
+		}
+		sleep.Stop()
+	}
+	d.stop(cut)
+	d.settler.close()
+	defer time.AfterFunc(settleWait, giveUp).Stop()
+	<-settled
+	return nil
+}
+
+// stop waits for the connections, and cuts them when the time of grace is over.
+func (d *Deliverer) stop(cut func()) {
+	d.mu.Lock()
+	d.stopped = true
+	d.mu.Unlock()
+	grace := time.AfterFunc(d.o.Grace, cut)
+	defer grace.Stop()
+	d.workers.Wait()
+}
+
+// round leases what is due and there is room for, and returns how long to sleep.
+func (d *Deliverer) round(ctx context.Context) time.Duration {
+	if err := d.o.Store.Health(); fault.Is(err, fault.ReadOnly) {
+		return maxSleep // what is sent could not be settled, and would be sent again
+	}
+	for ctx.Err() == nil {
+		now := d.o.Now()
+		d.mu.Lock()
+		stale := d.window.stale(now)
+		full := d.leased >= maxLeased || d.settler.stuck.Load()
+		name, ok := "", false
+		if !stale && !full {
+			name, ok = d.window.pop(now)
+		}
+		next, some := d.window.next()
+		d.mu.Unlock()
+		switch {
+		case full:
+			return maxSleep // a settlement wakes
+		case stale:
+			if err := d.scan(ctx); err != nil {
+				d.log.Error("the queue's schedule can't be read: trying again", "error", err)
+				return time.Second
+			}
+		case ok:
+			d.lease(ctx, name, now)
+		case some:
+			return max(0, min(next.Sub(now), maxSleep))
+		default:
+			return maxSleep
+		}
+	}
+	return 0
+}
+
+// scan reads which destinations are due when.
+func (d *Deliverer) scan(ctx context.Context) error {
+	d.mu.Lock()
+	d.window.begin()
+	d.mu.Unlock()
+	for at, err := range d.o.Store.Destinations(ctx, "") {
+		if err != nil {
+			d.mu.Lock()
+			d.window.beyond(d.o.Now())
+			d.mu.Unlock()
+			return err
+		}
+		if !at.Frozen {
+			d.mu.Lock()
+			d.window.add(at.Name, at.Due)
+			d.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// lease leases rows of a destination that is due, and passes them on.
+func (d *Deliverer) lease(ctx context.Context, name string, now time.Time) {
+	d.mu.Lock()
+	if h := d.sites[name]; h != nil && !h.room() && !h.dead(now) {
+		h.parked = append(h.parked, name)
+		d.mu.Unlock()
+		return
+	}
+	d.mu.Unlock()
+	all, err := d.o.Store.Lease(ctx, store.LeaseQuery{
+		Destination: name, Now: now, Until: now.Add(leaseTime), Limit: leaseBatch,
+	})
+	if err != nil {
+		d.log.Error("rows of the queue can't be leased: trying again", "destination", name, "error", err)
+		d.again(name, now.Add(time.Second))
+		return
+	}
+	rows := 0
+	for i := range all {
+		rows += len(all[i].Message.Rows)
+	}
+	d.mu.Lock()
+	d.leased += rows
+	d.mu.Unlock()
+	for i := range all {
+		d.pass(ctx, &all[i], name, now)
+	}
+	if rows >= leaseBatch {
+		d.again(name, now)
+		return
+	}
+	switch at, err := d.o.Store.Destination(ctx, name); {
+	case fault.Is(err, fault.NotFound):
+	case err != nil:
+		d.again(name, now.Add(time.Second))
+	case at.Frozen: // Thaw kicks
+	case !at.Due.After(now) && rows == 0:
+		d.again(name, now.Add(time.Second)) // it was leased by another, or can't be
+	default:
+		d.again(name, at.Due)
+	}
+}
+
+// again has a destination looked at at a time.
+func (d *Deliverer) again(name string, due time.Time) {
+	d.mu.Lock()
+	d.window.add(name, due)
+	d.mu.Unlock()
+}
+
+// pass gives leased rows to their hop, or settles what need not be tried.
+func (d *Deliverer) pass(ctx context.Context, l *store.Leased, name string, now time.Time) {
+	if l.Err != nil {
+		d.setAside(ctx, l, name)
+		return
+	}
+	route := d.o.routeOf(&l.Message, name)
+	j := &job{msg: l.Message, fences: l.Fences, route: route, domain: name}
+	if route.Keep {
+		d.finish(j, all(j, failing(keptWhy(route))))
+		return
+	}
+	if by := j.msg.Envelope.DeliverBy; by.Mode == mail.ByReturn && !by.Deadline.IsZero() && !now.Before(by.Deadline) {
+		d.finish(j, all(j, tooLate))
+		return
+	}
+	d.mu.Lock()
+	h := d.hop(route, name, j.msg.Envelope.RequireTLS)
+	h.used = now
+	d.sites[name] = h
+	if h.dead(now) {
+		f := h.failed
+		d.mu.Unlock()
+		d.finish(j, all(j, f.again()))
+		return
+	}
+	h.put(j)
+	d.spawn(h)
+	d.mu.Unlock()
+}
+
+// hop returns the hop of a route and a domain, under mu.
+func (d *Deliverer) hop(route *Route, domain string, requireTLS bool) *hop {
+	key := route.hopKey(domain, requireTLS)
+	h := d.hops[key]
+	if h == nil {
+		if len(d.hops) >= maxHops {
+			d.forgetHops()
+		}
+		h = d.newHop(key, route, domain)
+		d.hops[key] = h
+	}
+	return h
+}
+
+// forgetHops drops hops that do nothing, under mu.
+func (d *Deliverer) forgetHops() {
+	now := d.o.Now()
+	for key, h := range d.hops {
+		if h.running == 0 && len(h.jobs) == 0 && len(h.parked) == 0 && !h.dead(now) && !h.queued {
+			delete(d.hops, key)
+		}
+	}
+	for name, h := range d.sites {
+		if d.hops[h.key] != h {
+			delete(d.sites, name)
+		}
+	}
+}
+
+// spawn starts connections of a hop as it bears and as there is work for, under
+// mu. A job that waits wakes an idle one first.
+func (d *Deliverer) spawn(h *hop) {
+	if d.stopped || d.ctx == nil || d.ctx.Err() != nil {
+		return
+	}
+	if h.idle > 0 && len(h.jobs) > 0 {
+		h.wakeOne()
+	}
+	for len(h.jobs) > h.idle+h.starting && h.running < int(h.limit) {
+		if d.conns >= d.o.Connections {
+			if !h.queued {
+				h.queued = true
+				d.starved = append(d.starved, h)
+			}
+			return
+		}
+		h.running++
+		h.starting++
+		d.conns++
+		d.workers.Add(1)
+		go d.work(d.ctx, h)
+	}
+}
+
+// ended notes that a connection of a hop has ended, and lets the next hop have its
+// place.
+func (d *Deliverer) ended(h *hop) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	h.running--
+	d.conns--
+	for len(d.starved) > 0 && d.conns < d.o.Connections {
+		next := d.starved[0]
+		d.starved = d.starved[1:]
+		next.queued = false
+		d.spawn(next)
+	}
+	d.spawn(h)
+	if len(h.parked) > 0 && h.room() {
+		d.unpark(h)
+	}
+}
+
+// setAside takes out of the schedule what can't be read.
+func (d *Deliverer) setAside(ctx context.Context, l *store.Leased, name string) {
+	for i := range l.Message.Rows {
+		row := store.RowLease{Row: store.RowID{Message: l.Message.ID, Index: l.Message.Rows[i].Index}, Fence: l.Fences[i]}
+		err := d.o.Store.SetAside(ctx, row)
+		d.log.Error("a row of the queue is damaged and was set aside: run 'postrider store check'",
+			"message", l.Message.ID.String(), "row", row.Row.Index, "destination", name, "error", l.Err, "set_aside", err == nil)
+	}
+	d.release(len(l.Message.Rows))
+}
+
+// release notes that so many rows are leased no more.
+func (d *Deliverer) release(rows int) {
+	d.mu.Lock()
+	full := d.leased >= maxLeased
+	d.leased -= rows
+	d.mu.Unlock()
+	if full {
+		d.wakeUp()
+	}
+}

@@ -1,0 +1,146 @@
+package outbound
+
+import (
+	"time"
+
+	"postrider/internal/dsn"
+	"postrider/internal/mail"
+	"postrider/internal/store"
+)
+
+// finished is what an attempt for some rows of a message came to, on its way into
+// the store: settlements alone, or with notifications that tell of them.
+type finished struct {
+	rows    int // under lease
+	settle  []store.Settlement
+	notices []notice
+	again   []wakening
+}
+
+// wakening is when rows of a destination are due again.
+type wakening struct {
+	name string
+	due  time.Time
+}
+
+// notice is a notification to be sent, and the rows that are settled with it.
+type notice struct {
+	msg        store.QueuedMessage
+	to         mail.Address
+	what       string
+	recipients []dsn.Recipient
+	settle     []store.Settlement
+}
+
+// finish notes what came of a job, and has it settled: outcomes has one for each
+// of its rows.
+func (d *Deliverer) finish(j *job, outcomes []outcome) { d.settler.add(d.conclude(j, outcomes)) }
+
+// conclude decides what becomes of a job's rows.
+func (d *Deliverer) conclude(j *job, outcomes []outcome) *finished {
+	now := d.o.Now()
+	f := &finished{rows: j.rows()}
+	byAction := map[dsn.Action]*notice{}
+	for i := range outcomes {
+		s, tell := d.settlement(j, i, &outcomes[i], now)
+		d.report(j, i, &outcomes[i], &s)
+		if !s.Remove && s.State == store.RowWaiting {
+			f.again = append(f.again, wakening{j.msg.Rows[i].Recipient.Address.Domain, s.Due})
+		}
+		if tell == nil {
+			f.settle = append(f.settle, s)
+			continue
+		}
+		n := byAction[tell.Action]
+		if n == nil {
+			n = &notice{msg: j.msg, to: notifyTo(&j.msg), what: tell.Action.String()}
+			n.msg.Rows = nil
+			byAction[tell.Action] = n
+		}
+		n.recipients = append(n.recipients, *tell)
+		n.settle = append(n.settle, s)
+	}
+	for _, n := range byAction {
+		f.notices = append(f.notices, *n)
+	}
+	return f
+}
+
+// notifyTo returns where notifications about a message go; the null address:
+// nowhere.
+func notifyTo(m *store.QueuedMessage) mail.Address {
+	if !m.Notify.IsZero() {
+		return m.Notify
+	}
+	return m.Envelope.From
+}
+
+// settlement decides about a row: what becomes of it, and what its sender is told
+// with that, if anything.
+func (d *Deliverer) settlement(j *job, i int, o *outcome, now time.Time) (store.Settlement, *dsn.Recipient) {
+	row := &j.msg.Rows[i]
+	s := store.Settlement{RowLease: j.lease(i), Progress: row.RowProgress}
+	if o.kind == delivered {
+		s.Remove = true
+		if o.relayed {
+			return s, nil
+		}
+		return s, d.tell(j, row, o, dsn.Relayed, mail.NotifySuccess, s.Progress)
+	}
+	s.Progress.Attempts++
+	s.Progress.Last = now
+	s.Progress.Host, s.Progress.Reply = o.host, o.says()
+	s.Progress.Uncertain = s.Progress.Uncertain || o.uncertain
+	s.State = row.State
+	if o.kind == held {
+		s.State, s.Due = store.RowHeld, now
+		return s, nil
+	}
+	terms := d.o.termsOf(row.Recipient.Address.Domain)
+	if o.kind == deferred {
+		next, ok := terms.next(now, j.msg.Accepted, j.msg.Envelope.From, s.Progress.Attempts, row.Delayed)
+		if ok {
+			return d.postpone(j, row, o, s, terms, next, now)
+		}
+		o.kind, o.status = failed, "5.4.7"
+	}
+	s.Remove = true
+	return s, d.tell(j, row, o, dsn.Failed, mail.NotifyFailure, s.Progress)
+}
+
+// postpone puts a row back until next, and tells of the delay if it is time.
+func (d *Deliverer) postpone(j *job, row *store.Row, o *outcome, s store.Settlement, terms *Terms, next, now time.Time) (store.Settlement, *dsn.Recipient) {
+	by := j.msg.Envelope.DeliverBy
+	if !by.Deadline.IsZero() && now.Before(by.Deadline) && next.After(by.Deadline) {
+		next = by.Deadline
+	}
+	s.Due = next
+	overdue := by.Mode == mail.ByNotify && !by.Deadline.IsZero() && !now.Before(by.Deadline)
+	if row.Delayed || !terms.late(now, j.msg.Accepted) && !overdue {
+		return s, nil
+	}
+	s.Progress.Delayed = true
+	tell := d.tell(j, row, o, dsn.Delayed, mail.NotifyDelay, s.Progress)
+	if tell != nil {
+		tell.RetryUntil = j.msg.Accepted.Add(terms.lifetime(j.msg.Envelope.From))
+	}
+	return s, tell
+}
+
+// tell returns what a notification says of a row, or nil when none is wanted
+// (RFC 3461 §4.1): a sender that said nothing wants to hear of failures and of
+// delays. Nobody is told of what has no reverse-path (RFC 5321 §4.5.5).
+func (d *Deliverer) tell(j *job, row *store.Row, o *outcome, a dsn.Action, when mail.Notify, p store.RowProgress) *dsn.Recipient {
+	wanted := row.Recipient.Notify
+	if wanted == 0 {
+		wanted = mail.NotifyFailure | mail.NotifyDelay
+	}
+	if notifyTo(&j.msg).IsZero() || wanted&when == 0 {
+		return nil
+	}
+	return &dsn.Recipient{
+		Recipient: row.Recipient, Action: a, Status: o.code(), Remote: o.host,
+		Reply: o.says(), SMTPReply: o.reply != nil, Stage: string(o.stage),
+		LastAttempt: d.o.Now(), Attempts: max(p.Attempts, 1),
+	}
+}

@@ -1,0 +1,252 @@
+package outbound
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"postrider/internal/fault"
+	"postrider/internal/resolver"
+)
+
+// target is one address of one host of a hop.
+type target struct {
+	host    string // its name, or its address
+	address netip.AddrPort
+	policy  HostPolicy
+	domain  DomainPolicy // nil: nothing to report to
+}
+
+// String returns the host as it is named to people.
+func (t *target) String() string {
+	ip := t.address.Addr().String()
+	if t.host == ip || t.host == "" {
+		return "[" + ip + "]"
+	}
+	return t.host + " [" + ip + "]"
+}
+
+// way is how the mail of a hop gets to its hosts.
+type way struct {
+	d          *Deliverer
+	route      *Route
+	hosts      []HostPort
+	domain     DomainPolicy
+	byDNS      bool // the hosts were found in the DNS, and not named by the operator
+	requireTLS bool
+}
+
+// way finds the hosts of a hop. A failure that is final is about this domain.
+func (d *Deliverer) way(ctx context.Context, h *hop, domain string, requireTLS bool) (*way, *failure) {
+	w := &way{d: d, route: h.route, requireTLS: requireTLS}
+	if len(h.route.Hosts) > 0 && !h.route.MX {
+		for _, host := range h.route.Hosts {
+			w.add(host.Host, host.Port)
+		}
+		return w, w.policies(ctx, h.route.Hosts[0].Host, resolver.MX{})
+	}
+	w.byDNS = true
+	if literal, ok := strings.CutPrefix(domain, "["); ok && len(h.route.Hosts) == 0 {
+		w.add(strings.TrimPrefix(strings.TrimSuffix(literal, "]"), "IPv6:"), 0)
+		return w, w.policies(ctx, domain, resolver.MX{})
+	}
+	for _, name := range w.domains(domain) {
+		if f := w.lookUp(ctx, name.Host, name.Port); f != nil {
+			return nil, f
+		}
+	}
+	return w, nil
+}
+
+// domains returns those whose exchangers take the mail.
+func (w *way) domains(domain string) []HostPort {
+	if len(w.route.Hosts) > 0 {
+		return w.route.Hosts
+	}
+	return []HostPort{{Host: domain}}
+}
+
+func (w *way) add(host string, port uint16) {
+	if port == 0 {
+		port = w.route.Port
+	}
+	if port == 0 {
+		port = w.d.o.Port
+	}
+	w.hosts = append(w.hosts, HostPort{host, port})
+}
+
+// lookUp adds the exchangers of a domain.
+func (w *way) lookUp(ctx context.Context, domain string, port uint16) *failure {
+	mx, err := w.d.o.Resolver.MX(ctx, domain)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		f := final("5.1.2", "there is no domain "+domain)
+		return &f
+	case err != nil:
+		w.d.log.Info("a domain can't be looked up now", "domain", domain, "error", err)
+		f := failing("4.4.3", "the mail hosts of "+domain+" could not be looked up in the DNS")
+		return &f
+	case mx.Null: // RFC 7505 §4.2
+		f := final("5.1.10", domain+" says that it takes no mail")
+		return &f
+	}
+	hosts, self := w.before(ctx, mx.Hosts)
+	if len(hosts) == 0 && self {
+		f := final("5.4.6", "the DNS leads mail for "+domain+" to this server, which does not know that domain")
+		return &f
+	}
+	for _, host := range hosts {
+		w.add(host.Name, port)
+	}
+	return w.policies(ctx, domain, mx)
+}
+
+// before returns the hosts that are preferred to ourselves: mail that has come
+// here goes to nobody behind us (RFC 5321 §5.1).
+func (w *way) before(ctx context.Context, hosts []resolver.Exchange) (before []resolver.Exchange, self bool) {
+	for _, host := range hosts {
+		if !strings.EqualFold(host.Name, w.d.o.Hostname) {
+			continue
+		}
+		return slices.DeleteFunc(slices.Clone(hosts), func(other resolver.Exchange) bool {
+			return other.Preference >= host.Preference
+		}), true
+	}
+	return hosts, false
+}
+
+// policies finds what holds for the way.
+func (w *way) policies(ctx context.Context, domain string, mx resolver.MX) *failure {
+	if w.d.o.Policies == nil || w.domain != nil {
+		return nil
+	}
+	p, err := w.d.o.Policies.Domain(ctx, domain, mx, w.requireTLS)
+	if err != nil {
+		w.d.log.Info("how mail to a domain has to be protected can't be known now", "domain", domain, "error", err)
+		f := failing("4.7.5", "how mail to "+domain+" has to be protected could not be found out")
+		return &f
+	}
+	w.domain = p
+	return nil
+}
+
+var errPrivate = errors.New("its address is private or this machine's own, and mail found by the DNS does not go there")
+
+// targets returns the addresses of the hosts in the order in which they are tried,
+// and for a host that can't be, why.
+func (w *way) targets(ctx context.Context) iter.Seq2[*target, *failure] {
+	return func(yield func(*target, *failure) bool) {
+		for _, host := range w.hosts {
+			ts, f := w.ofHost(ctx, host)
+			if f != nil {
+				f.host = host.Host
+				if !yield(nil, f) {
+					return
+				}
+			}
+			for _, t := range ts {
+				if !yield(t, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// ofHost returns the addresses of one host.
+func (w *way) ofHost(ctx context.Context, host HostPort) ([]*target, *failure) {
+	found, err := w.addresses(ctx, host.Host)
+	if err != nil {
+		return nil, noAddress(host.Host, err)
+	}
+	policy := HostPolicy{Fallback: true}
+	if w.domain != nil {
+		policy, err = w.domain.Host(ctx, host.Host, found, host.Port)
+		if err != nil {
+			w.d.log.Info("how a host has to be spoken to can't be known now", "host", host.Host, "error", err)
+			f := failing("4.7.5", "how "+host.Host+" has to be spoken to could not be found out in the DNS")
+			return nil, &f
+		}
+		if policy.Skip != "" {
+			f := failing("4.7.1", policy.Skip)
+			return nil, &f
+		}
+	}
+	var all []*target
+	why := ""
+	for _, ip := range w.ordered(found) {
+		t := &target{host: host.Host, address: netip.AddrPortFrom(ip, host.Port), policy: policy, domain: w.domain}
+		switch {
+		case w.byDNS && !w.d.o.AllowPrivate && !isPublic(ip):
+			why = errPrivate.Error()
+		case w.d.o.IsSelf != nil && w.d.o.IsSelf(t.address):
+			why = "it is this server"
+		default:
+			all = append(all, t)
+		}
+	}
+	if len(all) > 0 {
+		return all, nil
+	}
+	status := "5.4.4"
+	if why == "it is this server" {
+		status = "5.4.6"
+	}
+	f := final(status, "mail can't be sent to "+host.Host+": "+why)
+	return nil, &f
+}
+
+// addresses returns those of a host, which may be an address itself.
+func (w *way) addresses(ctx context.Context, host string) (resolver.Addresses, error) {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		if ip.Is4() {
+			return resolver.Addresses{IPv4: []netip.Addr{ip}, Canonical: host}, nil
+		}
+		return resolver.Addresses{IPv6: []netip.Addr{ip}, Canonical: host}, nil
+	}
+	return w.d.o.Resolver.Addresses(ctx, host)
+}
+
+// ordered returns addresses in the order of the preferred family.
+func (w *way) ordered(a resolver.Addresses) []netip.Addr {
+	if w.d.o.PreferIPv4 {
+		return slices.Concat(a.IPv4, a.IPv6)
+	}
+	return slices.Concat(a.IPv6, a.IPv4)
+}
+
+// isPublic reports whether an address is one that the Internet could reach.
+func isPublic(ip netip.Addr) bool {
+	ip = ip.Unmap()
+	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() && !shared.Contains(ip)
+}
+
+// shared are addresses between providers and their customers (RFC 6598).
+var shared = netip.MustParsePrefix("100.64.0.0/10")
+
+func noAddress(host string, err error) *failure {
+	f := failing("4.4.3", "the address of "+host+" could not be looked up in the DNS")
+	if fault.Is(err, fault.NotFound) {
+		f = final("5.1.2", "there is no host "+host)
+	}
+	return &f
+}
+
+// source returns the address to send from; invalid: the system's choice.
+func (w *way) source(remote netip.Addr) netip.Addr {
+	four, six := w.route.Source4, w.route.Source6
+	if !four.IsValid() {
+		four = w.d.o.Source4
+	}
+	if !six.IsValid() {
+		six = w.d.o.Source6
+	}
+	if remote.Unmap().Is4() {
+		return four
+	}
+	return six
+}

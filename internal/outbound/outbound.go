@@ -1,0 +1,174 @@
+// Package outbound sends queued mail to other hosts: it decides when each row of
+// the queue is tried, where it goes and how that way is protected, and what is
+// said when it fails.
+//
+// The schedule lives in the store. A Deliverer holds a window of it: the
+// destinations that are due next, and rows under lease. A destination's rows go to
+// a hop (the hosts that take its mail), which has its own connections and its own
+// count of how many it bears; a slow or dead hop holds up no other.
+package outbound
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"postrider/internal/mail"
+	"postrider/internal/resolver"
+	"postrider/internal/store"
+)
+
+// Limits that are no settings.
+const (
+	// leaseTime is longer than any transaction takes (RFC 5321 §4.5.3.2): only the
+	// leases of a process that has died end by it.
+	leaseTime = 12 * time.Hour
+	// maxLeased bounds the rows under lease, and with them the memory of what is
+	// being tried.
+	maxLeased = 20_000
+	// maxWindow bounds the destinations that are remembered with their time. If more
+	// wait, those due last are looked up in the store when their time comes near.
+	maxWindow = 50_000
+	// maxHops bounds the hops that are remembered while nothing goes to them.
+	maxHops = 10_000
+	// leaseBatch is how many rows of a destination are leased at once.
+	leaseBatch = 64
+	// maxSleep is the longest sleep between two looks at the schedule; a clock that
+	// is set delays a row by no more.
+	maxSleep = time.Minute
+	// maxTries is how many addresses of a hop one attempt tries at most.
+	maxTries = 6
+)
+
+// Defaults of Options.
+const (
+	DefaultConnections = 500
+	DefaultIdle        = 2 * time.Second
+	DefaultConnect     = 30 * time.Second
+	DefaultMaxReturn   = 64 << 10
+)
+
+// Resolver is what a Deliverer asks the DNS; package resolver has it.
+type Resolver interface {
+	MX(ctx context.Context, domain string) (resolver.MX, error)
+	Addresses(ctx context.Context, host string) (resolver.Addresses, error)
+}
+
+// Policies says how the way to a host has to be protected, and hears what was
+// found. Nil: nothing is known of any host, and TLS is used where it is offered.
+type Policies interface {
+	// Domain returns what holds for a domain's mail. The error is of kind Transient
+	// when that can't be known now.
+	Domain(ctx context.Context, domain string, mx resolver.MX, requireTLS bool) (DomainPolicy, error)
+}
+
+// DomainPolicy is what holds for one domain's mail.
+type DomainPolicy interface {
+	// Host returns what holds for one of its hosts. The error defers this host only.
+	Host(ctx context.Context, host string, a resolver.Addresses, port uint16) (HostPolicy, error)
+	// Report says how a connection to a host went: nil for TLS that the policy is
+	// content with.
+	Report(host string, remote, local netip.Addr, err error)
+}
+
+// HostPolicy is how the way to one host has to be protected.
+type HostPolicy struct {
+	// Skip, if not empty, is why mail of the domain may not go to this host.
+	Skip string
+	// MustTLS: not without TLS. Fallback: if the handshake fails it may be tried
+	// again without.
+	// Verified: Config lets no handshake succeed in which the host does not prove
+	// its name.
+	MustTLS, Fallback, Verified bool
+	// Config is the client's, with what it verifies.
+	Config *tls.Config
+	// Kind is the policy's name in logs: "dane", "mta-sts", "opportunistic", …
+	Kind string
+}
+
+// Signer makes the fields that go on top of a message before it is sent.
+type Signer interface {
+	// Sign returns whole header lines, or nothing. Eightbit and the like are settled
+	// already: the content is as it will be sent.
+	Sign(ctx context.Context, m *store.QueuedMessage, content Content) ([]byte, error)
+}
+
+// Content is a message at rest.
+type Content interface {
+	io.ReaderAt
+	Size() int64
+}
+
+// Notification is a message of our own about what became of others, to be sent to
+// its To; the rows are settled in the same commit.
+type Notification struct {
+	ID     mail.ID
+	To     mail.Address
+	What   string // for the log: "failure notice", …
+	UTF8   bool
+	Write  func(w io.Writer) error
+	Settle []store.Settlement
+}
+
+// Options are what a Deliverer needs.
+type Options struct {
+	Store    Store
+	Resolver Resolver
+	Policies Policies
+	Signer   Signer // nil: nothing is signed
+	// Originate sends a notification. Its error is tried again.
+	Originate func(ctx context.Context, n Notification) error
+	// Hostname is what we call ourselves, in EHLO and in notifications.
+	Hostname string
+	// Routes are asked in their order; mail that none takes goes by MX.
+	Routes []Route
+	// Terms are for all destinations; Special are for some, the first that fits.
+	Terms   Terms
+	Special []Special
+	// Connections is how many there may be in all.
+	Connections int
+	// Idle is how long a connection waits for another message.
+	Idle time.Duration
+	// Connect is how long a connection may take to come about (RFC 5321 is silent).
+	Connect time.Duration
+	// PreferIPv4 tries IPv4 addresses of a host first; else IPv6.
+	PreferIPv4 bool
+	// AllowPrivate lets mail by MX go to loopback, private and link-local addresses.
+	AllowPrivate bool
+	// Source4 and Source6 are the addresses to send from; invalid: the system's
+	// choice.
+	Source4, Source6 netip.Addr
+	// Port is where hosts are found by MX take mail; zero: 25.
+	Port uint16
+	// IsSelf reports whether an address and port is one of our own listeners.
+	IsSelf func(netip.AddrPort) bool
+	// MaxReturn is the largest original that a notification brings back whole.
+	MaxReturn int64
+	// Timeouts are those of RFC 5321 §4.5.3.2; zero: its own.
+	Timeouts Timeouts
+	// Turns is who may have mail sent at their word (ETRN, ATRN).
+	Turns []Turn
+	// Grace is how long transactions may go on when the Deliverer stops.
+	Grace time.Duration
+	// Dial replaces the system's way to connect.
+	Dial       func(ctx context.Context, local netip.Addr, remote netip.AddrPort) (net.Conn, error)
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	Now        func() time.Time
+}
+
+// Timeouts are how long a server may take; see smtp.ClientOptions.
+type Timeouts struct{ Greeting, Mail, Rcpt, Data, Block, End time.Duration }
+
+// Store is what a Deliverer needs of the store.
+type Store interface {
+	store.Queue
+	NewContent(ctx context.Context, size int64) (store.Content, error)
+	Health() error
+}

@@ -1,0 +1,137 @@
+package outbound
+
+import (
+	"fmt"
+	"strings"
+
+	"postrider/internal/smtp"
+)
+
+// outcome is what one attempt came to, for one row.
+type outcome struct {
+	kind outcomeKind
+	// reply is what the other host said, if that decided; else text says what
+	// happened, in words that are ours.
+	reply *smtp.Reply
+	text  string
+	// status is the enhanced code where there is no reply, or a reply without one.
+	status string
+	stage  smtp.Stage
+	host   string // who was talked to
+	// relayed says that the other host sends the notifications from now on.
+	relayed bool
+	// uncertain says that the other host may have taken the message.
+	uncertain bool
+	// ours says that nothing is wrong with the other host.
+	ours bool
+}
+
+type outcomeKind uint8
+
+const (
+	delivered outcomeKind = iota
+	deferred              // may go well later
+	failed                // won't
+	held                  // an operator has to look
+)
+
+// String returns the kind in a word, for logs and metrics.
+func (k outcomeKind) String() string {
+	return [...]string{"delivered", "deferred", "failed", "held"}[k]
+}
+
+// failure is an outcome that is none of a delivery.
+type failure = outcome
+
+// failing returns a failure that may pass.
+func failing(status, text string) outcome {
+	return outcome{kind: deferred, status: status, text: text}
+}
+
+// final returns a failure that won't pass.
+func final(status, text string) outcome {
+	return outcome{kind: failed, status: status, text: text}
+}
+
+// tooLate is for a message whose sender wanted it returned at a time that has
+// passed (RFC 2852 §4).
+var tooLate = final("5.4.7", "it could not be delivered within the time that its sender set")
+
+// again returns the failure for another message, that is not tried because of it.
+func (f *failure) again() outcome {
+	o := *f
+	o.uncertain, o.ours = false, false
+	o.kind = deferred
+	if o.reply == nil && !strings.HasPrefix(o.text, notNow) {
+		o.text = notNow + o.text
+	}
+	return o
+}
+
+const notNow = "not tried, since a moment ago: "
+
+// ofReply returns the outcome that a reply means.
+func ofReply(r *smtp.Reply, stage smtp.Stage, host string) outcome {
+	o := outcome{kind: deferred, reply: r, stage: stage, host: host}
+	switch {
+	case 200 <= r.Code && r.Code <= 299:
+		o.kind = delivered
+	case 500 <= r.Code && r.Code <= 599:
+		o.kind = failed
+	}
+	return o
+}
+
+// says returns what was answered, or what happened, in text of any number of
+// lines.
+func (o *outcome) says() string {
+	if o.reply == nil {
+		return o.text
+	}
+	return replyText(o.reply)
+}
+
+// replyText returns a reply with its codes before each line.
+func replyText(r *smtp.Reply) string {
+	code := fmt.Sprintf("%03d", r.Code)
+	if r.Enhanced != "" {
+		code += fmt.Sprintf(" %d.%s", r.Code/100, r.Enhanced)
+	}
+	lines := strings.Split(r.Text, "\n")
+	for i, l := range lines {
+		lines[i] = strings.TrimRight(code+" "+l, " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// code returns the enhanced code (RFC 3463), "4.0.0" if nothing better is known.
+func (o *outcome) code() string {
+	if o.reply != nil {
+		if o.reply.Enhanced != "" {
+			return fmt.Sprintf("%d.%s", o.reply.Code/100, o.reply.Enhanced)
+		}
+		return fmt.Sprintf("%d.0.0", o.reply.Code/100)
+	}
+	if o.status == "" {
+		return "4.0.0"
+	}
+	return o.status
+}
+
+// all returns one outcome for each row of a job.
+func all(j *job, o outcome) []outcome {
+	os := make([]outcome, j.rows())
+	for i := range os {
+		os[i] = o
+	}
+	return os
+}
+
+// keptWhy is what is said of mail that a route keeps.
+func keptWhy(r *Route) (status, text string) {
+	why := r.Why
+	if why == "" {
+		why = "the route " + r.Name + " keeps it in the queue"
+	}
+	return "4.3.0", why
+}

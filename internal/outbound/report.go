@@ -1,0 +1,97 @@
+package outbound
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"postrider/internal/store"
+)
+
+// metrics is what a Deliverer counts.
+type metrics struct {
+	rows    *prometheus.CounterVec // by outcome
+	conns   *prometheus.CounterVec // by tls
+	open    prometheus.Gauge
+	notices *prometheus.CounterVec // by kind
+	seconds prometheus.Histogram
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	m := metrics{
+		rows: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postrider_outbound_attempts_total", Help: "Attempts to send to a recipient at another host, by outcome.",
+		}, []string{"outcome"}),
+		conns: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postrider_outbound_connections_total", Help: "Connections to other hosts, by what came of them: a version of TLS, plaintext, or failed.",
+		}, []string{"result"}),
+		open: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "postrider_outbound_connections", Help: "Connections to other hosts that are open.",
+		}),
+		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postrider_outbound_notifications_total", Help: "Delivery status notifications made, by kind.",
+		}, []string{"kind"}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "postrider_outbound_delay_seconds", Help: "Time from a message's acceptance to its delivery to another host.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 14), // 1 ms to 18 hours
+		}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.rows, m.conns, m.open, m.notices, m.seconds)
+	}
+	return m
+}
+
+// report counts and logs what came of a row. It comes before the settlement: if
+// that is lost with the process, this line explains why the message came twice.
+func (d *Deliverer) report(j *job, i int, o *outcome, s *store.Settlement) {
+	d.m.rows.WithLabelValues(o.kind.String()).Inc()
+	now := d.o.Now()
+	level, text := slog.LevelInfo, "message sent"
+	switch o.kind {
+	case delivered:
+		d.m.seconds.Observe(now.Sub(j.msg.Accepted).Seconds())
+	case deferred:
+		text = "message deferred"
+	case failed:
+		text = "message could not be sent"
+	case held:
+		level, text = slog.LevelError, "message held"
+	}
+	if !d.log.Enabled(context.Background(), level) {
+		return
+	}
+	row := &j.msg.Rows[i]
+	attrs := append(make([]slog.Attr, 0, 16),
+		slog.String("message", j.msg.AcceptID.String()),
+		slog.String("queued", j.msg.ID.String()),
+		slog.Int("row", row.Index),
+		slog.String("from", j.msg.Envelope.From.String()),
+		slog.String("to", row.Recipient.Address.String()),
+		slog.String("host", o.host),
+		slog.String("status", o.code()),
+		slog.String("reply", clip(o.says())),
+		slog.Duration("age", now.Sub(j.msg.Accepted).Truncate(time.Millisecond)))
+	if o.kind != delivered {
+		attrs = append(attrs, slog.String("stage", string(o.stage)), slog.Int("attempts", row.Attempts+1))
+	}
+	if o.kind == deferred && !s.Remove {
+		attrs = append(attrs, slog.Time("next", s.Due))
+	}
+	if o.uncertain || row.Uncertain {
+		attrs = append(attrs, slog.Bool("may_come_twice", true))
+	}
+	d.log.LogAttrs(context.Background(), level, text, attrs...)
+}
+
+// maxLogged bounds what a peer can make a log line hold, in octets.
+const maxLogged = 256
+
+func clip(s string) string {
+	if len(s) > maxLogged {
+		return s[:maxLogged] + "…"
+	}
+	return s
+}

@@ -1,0 +1,266 @@
+package outbound
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"time"
+
+	"postrider/internal/fault"
+	"postrider/internal/mail"
+	"postrider/internal/session"
+	"postrider/internal/smtp"
+	"postrider/internal/store"
+)
+
+// Turn is a host that is seldom connected, and asks for its mail.
+type Turn struct {
+	// Domains, as in Route.Domains, are those whose mail it may ask for.
+	Domains []string
+	// Account is the address of the account that gets it by ATRN; empty: none.
+	Account string
+	// Networks are those from which ETRN may be given without a login.
+	Networks []netip.Prefix
+}
+
+var _ smtp.Turner = (*Deliverer)(nil)
+
+// Flush implements smtp.Turner: it has what waits for a domain tried now. The mail
+// goes to the domain's own hosts, so that who asks gets nothing that is not theirs.
+func (d *Deliverer) Flush(ctx context.Context, c *smtp.Client, node smtp.Node) (smtp.Flushed, error) {
+	const op = "flush the queue"
+	if node.Kind == smtp.NodeQueue {
+		return 0, fault.Newf(fault.Denied, op, "queues have no names here")
+	}
+	if !d.mayFlush(c, node.Name) {
+		return 0, fault.Newf(fault.Denied, op, "%s may not ask for %s", c.Remote, node.Name)
+	}
+	below := node.Kind == smtp.NodeDomain
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ctx == nil || d.stopped {
+		return 0, fault.Newf(fault.Transient, op, "nothing is sent now")
+	}
+	if d.flushing[node] {
+		return smtp.FlushBegun, nil
+	}
+	d.flushing[node] = true
+	d.workers.Add(1)
+	go d.flush(d.ctx, node, below)
+	return smtp.FlushBegun, nil
+}
+
+func (d *Deliverer) mayFlush(c *smtp.Client, domain string) bool {
+	for _, t := range d.o.Turns {
+		if !fitsAny(t.Domains, domain) {
+			continue
+		}
+		if c.Account != 0 && t.Account != "" && strings.EqualFold(t.Account, c.Login) {
+			return true
+		}
+		for _, n := range t.Networks {
+			if n.Contains(c.Remote.Addr().Unmap()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// flush makes what waits for a domain due now, and forgets that its hosts could
+// not be reached.
+func (d *Deliverer) flush(ctx context.Context, node smtp.Node, below bool) {
+	defer d.workers.Done()
+	wanted := func(domain string) bool {
+		return domain == node.Name || below && strings.HasSuffix(domain, "."+node.Name)
+	}
+	n, err := d.Retry(ctx, func(m *store.QueuedMessage, r *store.Row) bool { return wanted(r.Recipient.Address.Domain) })
+	d.log.Info("delivery was asked for", "node", node.Name, "rows", n, "error", err)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.flushing, node)
+}
+
+// Retry makes rows that wait due now, and returns how many: those that want
+// reports. Their hosts are tried though they could not be reached a moment ago.
+func (d *Deliverer) Retry(ctx context.Context, want func(m *store.QueuedMessage, r *store.Row) bool) (int, error) {
+	n := 0
+	domains := map[string]bool{}
+	for m, err := range d.o.Store.Queued(ctx, mail.ID{}) {
+		if err != nil {
+			if m.ID.IsZero() {
+				return n, err
+			}
+			continue // it is set aside when it is its turn
+		}
+		var rows []int
+		for i := range m.Rows {
+			if r := &m.Rows[i]; r.State == store.RowWaiting && !r.Leased && want(&m, r) {
+				rows = append(rows, r.Index)
+				domains[r.Recipient.Address.Domain] = true
+			}
+		}
+		if len(rows) == 0 {
+			continue
+		}
+		changed, err := d.o.Store.ChangeRows(ctx, m.ID, rows, store.RetryRows, d.o.Now())
+		if err != nil && !fault.Is(err, fault.Busy) && !fault.Is(err, fault.NotFound) {
+			return n, err
+		}
+		n += changed
+	}
+	d.revive(domains)
+	return n, nil
+}
+
+// revive forgets that the hops of domains could not be reached.
+func (d *Deliverer) revive(domains map[string]bool) {
+	var names []string
+	d.mu.Lock()
+	for name := range domains {
+		if h := d.sites[name]; h != nil {
+			h.failed, h.deadUntil = nil, time.Time{}
+		}
+		names = append(names, name)
+	}
+	d.mu.Unlock()
+	d.Kick(names...)
+}
+
+// Turn implements smtp.Turner: what waits for a client's domains goes out over its
+// own connection (RFC 2645).
+func (d *Deliverer) Turn(ctx context.Context, c *smtp.Client, domains []string) (session.Session, error) {
+	const op = "turn the connection"
+	allowed := d.turnsOf(c)
+	if len(allowed) == 0 {
+		return nil, fault.Newf(fault.Denied, op, "%s has no domains to ask for", c.Login)
+	}
+	for _, name := range domains {
+		if !fitsAny(allowed, name) {
+			return nil, fault.Newf(fault.Denied, op, "%s may not ask for %s", c.Login, name)
+		}
+	}
+	waiting, err := d.waiting(ctx, allowed, domains)
+	if err != nil || len(waiting) == 0 {
+		return nil, fault.Wrap(op, err)
+	}
+	h := d.newHop("turn "+c.Login, &Route{Name: "turn"}, waiting[0])
+	h.limit, h.terms.Connections = 0, 0 // it has no connections of its own
+	src := &turning{domains: waiting, conversation: conversation{
+		d: d, h: h, t: &target{host: c.Login, address: c.Remote}, ctx: ctx,
+	}}
+	o := d.clientOptions(h)
+	o.TLS = smtp.TLSNever // whatever protects the connection already does
+	return &turned{Session: smtp.NewClient(o, src), src: src}, nil
+}
+
+// turnsOf returns the domains that a client's account may ask for.
+func (d *Deliverer) turnsOf(c *smtp.Client) (domains []string) {
+	for _, t := range d.o.Turns {
+		if c.Account != 0 && t.Account != "" && strings.EqualFold(t.Account, c.Login) {
+			domains = append(domains, t.Domains...)
+		}
+	}
+	return domains
+}
+
+// waiting returns those of the domains wanted, or of all that are allowed, for
+// which something waits.
+func (d *Deliverer) waiting(ctx context.Context, allowed, wanted []string) (names []string, err error) {
+	if len(wanted) == 0 {
+		for at, err := range d.o.Store.Destinations(ctx, "") {
+			if err != nil {
+				return nil, err
+			}
+			if !at.Frozen && fitsAny(allowed, at.Name) {
+				names = append(names, at.Name)
+			}
+		}
+		return names, nil
+	}
+	for _, name := range wanted {
+		at, err := d.o.Store.Destination(ctx, name)
+		switch {
+		case fault.Is(err, fault.NotFound):
+		case err != nil:
+			return nil, err
+		case !at.Frozen:
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// turning gives a turned connection what waits for its domains.
+type turning struct {
+	conversation
+	domains []string
+}
+
+// farFuture is when every row is due: who has called gets all, whenever it would
+// have been tried.
+const farFuture = 100 * 365 * 24 * time.Hour
+
+// Next implements smtp.Source.
+func (s *turning) Next(ctx context.Context, peer *smtp.Peer) *smtp.Outgoing {
+	for len(s.domains) > 0 && len(s.h.jobs) == 0 {
+		if !s.lease(ctx, s.domains[0]) {
+			s.domains = s.domains[1:]
+		}
+	}
+	return s.conversation.Next(ctx, peer)
+}
+
+// lease leases more of a domain's rows, and reports whether there were any.
+func (s *turning) lease(ctx context.Context, domain string) bool {
+	now := s.d.o.Now()
+	all, err := s.d.o.Store.Lease(ctx, store.LeaseQuery{
+		Destination: domain, Now: now.Add(farFuture), Until: now.Add(leaseTime), Limit: leaseBatch,
+	})
+	if err != nil {
+		s.d.log.Error("rows of the queue can't be leased", "destination", domain, "error", err)
+		return false
+	}
+	for i := range all {
+		l := &all[i]
+		s.d.mu.Lock()
+		s.d.leased += len(l.Message.Rows)
+		if l.Err == nil {
+			s.h.put(&job{msg: l.Message, fences: l.Fences, route: s.h.route, domain: domain})
+		}
+		s.d.mu.Unlock()
+		if l.Err != nil {
+			s.d.setAside(ctx, l, domain)
+		}
+	}
+	return len(all) > 0
+}
+
+// close gives back what was not sent.
+func (s *turning) close() {
+	if s.left != nil {
+		s.d.finish(s.left, all(s.left, *s.failure))
+		s.left = nil
+	}
+	s.d.mu.Lock()
+	jobs := s.h.drop()
+	s.d.mu.Unlock()
+	for _, j := range jobs {
+		s.d.giveBack(j)
+	}
+}
+
+// turned is a turned connection's session.
+type turned struct {
+	session.Session
+	src *turning
+}
+
+// Event implements session.Session.
+func (t *turned) Event(e session.Event) session.Step {
+	step := t.Session.Event(e)
+	if e == session.Closed {
+		t.src.close()
+	}
+	return step
+}
