@@ -46,11 +46,12 @@ const utf8Type = "utf-8"
 // as it is if that may be, and else in the form of utf-8-addr-xtext.
 func typed(kind, address string, eai bool) string {
 	if strings.EqualFold(kind, utf8Type) {
-		if plain, ok := unembed(address); ok {
+		plain, ok := unembed(address)
+		switch {
+		case ok && eai:
 			address = plain
-		}
-		if !eai {
-			address = embedded(address)
+		case ok:
+			address = embedded(plain)
 		}
 	}
 	address = printable(address)
@@ -65,7 +66,11 @@ func addressType(address string, eai bool) string {
 	if isASCII(address) {
 		return typed("rfc822", address, eai)
 	}
-	return typed(utf8Type, address, eai)
+	address = printable(address)
+	if !eai {
+		address = embedded(address)
+	}
+	return utf8Type + "; " + address
 }
 
 // printable returns a text with "?" for controls and for what is no UTF-8. No space

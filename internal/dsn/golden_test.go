@@ -83,5 +83,68 @@ func TestNoticesReadAsTheyAlwaysDid(t *testing.T) {
 
 // notices are those of testdata.
 func notices() map[string]*Notice {
-	return map[string]*Notice{"failure": failure()}
+	all := map[string]*Notice{"failure": failure()}
+	add := func(name string, change func(n *Notice, r *Recipient)) {
+		n := failure()
+		change(n, &n.Recipients[0])
+		all[name] = n
+	}
+	add("delay", func(n *Notice, r *Recipient) {
+		*r = Recipient{
+			Recipient: r.Recipient, Action: Delayed, Remote: r.Remote, Stage: "RCPT", SMTPReply: true,
+			Reply: "450 4.7.1 Greylisted, come again in 5 minutes", LastAttempt: at(4), Attempts: 9, RetryUntil: at(120),
+		}
+		n.Now, n.Envelope.EnvID = at(4), ""
+	})
+	add("success", func(n *Notice, r *Recipient) {
+		*r = Recipient{Recipient: r.Recipient, Action: Delivered, LastAttempt: at(0)}
+	})
+	add("relayed", func(n *Notice, r *Recipient) {
+		r.Action, r.Reply = Relayed, "250 2.0.0 Ok: queued as 4X1"
+	})
+	add("expanded", func(n *Notice, r *Recipient) {
+		*r = Recipient{Recipient: r.Recipient, Action: Expanded, LastAttempt: at(0)}
+	})
+	add("forwarded", func(n *Notice, r *Recipient) {
+		r.Final, r.Reply = address("secret@elsewhere.example"), "550 5.2.2 secret@elsewhere.example: mailbox full"
+	})
+	add("several", func(n *Notice, r *Recipient) {
+		n.Envelope.Ret = mail.RetHeaders
+		timeout := Recipient{
+			Action: Failed, Status: "4.4.7", Reply: "no connection could be made within 30 s", Stage: "connection",
+			Remote: "mx.example.com [2001:db8::7]", LastAttempt: at(120), Attempts: 44,
+		}
+		for _, a := range []string{"carol@example.com", "dave@example.com"} {
+			timeout.Address = address(a)
+			n.Recipients = append(n.Recipients, timeout)
+		}
+		n.Recipients = append(n.Recipients, Recipient{Recipient: mail.Recipient{Address: address("erin@example.org")}, Action: Delivered, LastAttempt: at(0)})
+	})
+	add("utf8", func(n *Notice, r *Recipient) {
+		header := strings.Replace(lunch, "=?utf-8?q?Mittag_f=C3=BCr_zwei?=", "Mittag f\u00fcr zwei", 1)
+		n.Original, n.OriginalSize = strings.NewReader(header), int64(len(header))
+		n.Envelope.SMTPUTF8, n.To = true, address("\u03b1\u03bb\u03af\u03ba\u03b7@example.org")
+		r.Address, r.ORcpt = address("b\u00f8b@example.net"), `utf-8;b\x{F8}b@example.net`
+		r.Reply = "550 5.1.1 b\u00f8b isn't here"
+	})
+	add("downgraded", func(n *Notice, r *Recipient) {
+		*n, *r = *all["utf8"], all["utf8"].Recipients[0]
+		n.Recipients = []Recipient{*r}
+		n.To = address("alice@example.org")
+	})
+	add("downgraded-header", func(n *Notice, r *Recipient) {
+		*n = *all["downgraded"]
+		n.Envelope.Ret = mail.RetHeaders
+	})
+	add("eight-bits", func(n *Notice, r *Recipient) {
+		content := strings.Replace(lunch, "At noon?", "Um zwölf?", 1)
+		n.Original, n.OriginalSize = strings.NewReader(content), int64(len(content))
+	})
+	add("too-large", func(n *Notice, r *Recipient) { n.MaxReturn = 100 })
+	add("binary", func(n *Notice, r *Recipient) {
+		content := lunch + "\x00\n"
+		n.Original, n.OriginalSize = strings.NewReader(content), int64(len(content))
+	})
+	add("nothing-returned", func(n *Notice, r *Recipient) { n.Original, n.OriginalSize = nil, 0 })
+	return all
 }

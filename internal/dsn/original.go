@@ -45,7 +45,8 @@ func (n *Notice) survey() (*returned, error) {
 	if n.Original == nil {
 		return o, nil
 	}
-	if err := o.readHeader(n); err != nil {
+	var err error
+	if o.header, err = Header(n.Original, n.OriginalSize); err != nil {
 		return nil, err
 	}
 	switch {
@@ -63,29 +64,34 @@ func (n *Notice) survey() (*returned, error) {
 	return o, nil
 }
 
-// readHeader reads the original's header.
-func (o *returned) readHeader(n *Notice) error {
-	buf := make([]byte, min(n.OriginalSize, MaxHeader))
-	if _, err := io.ReadFull(io.NewSectionReader(n.Original, 0, n.OriginalSize), buf); err != nil {
-		return err
+// Header returns the header of a message of size octets: its fields, without the
+// blank line; of one with more than MaxHeader octets, those that are whole.
+func Header(original io.ReaderAt, size int64) ([]byte, error) {
+	buf := make([]byte, min(size, MaxHeader))
+	if _, err := io.ReadFull(io.NewSectionReader(original, 0, size), buf); err != nil {
+		return nil, err
 	}
 	var s message.HeaderScanner
 	s.Write(buf)
-	if !s.Done() && int64(len(buf)) == n.OriginalSize {
+	if !s.Done() && int64(len(buf)) == size {
 		s.End()
 	}
-	if s.Done() {
+	whole := s.Done()
+	if whole {
 		buf = buf[:s.Length()]
 	}
-	end := 0
-	whole := s.Done()
+	from, end := 0, 0
 	for f := range message.SplitFields(buf) {
-		if next := end + len(f.Raw); whole || next < len(buf) {
-			end = next
+		next := end + len(f.Raw)
+		if !whole && next == len(buf) {
+			break // it may go on
 		}
+		if f.Name == nil && from == end {
+			from = next // a mailbox file's "From " line
+		}
+		end = next
 	}
-	o.header = buf[:end]
-	return nil
+	return buf[from:end], nil
 }
 
 // surveyWhole decides how the original is returned whole. Done is false if it can't

@@ -1,6 +1,7 @@
 package dsn
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -128,11 +129,12 @@ func (n *Notice) writeGroup(b *strings.Builder, group []*Recipient) {
 	case Failed:
 		e := Explain(r)
 		what, do = n.fill(e.What, r), n.fill(e.Do, r)
-		if expired(r.Status) && e.Name != "expired" {
-			what += " It was tried again and again until the time for it was over."
+		if r.gaveUp() && e.Name != "expired" {
+			what += " It was tried again and again, until the time for it was over."
 		}
 	case Delayed:
-		what = n.fill(Explain(r).What, r)
+		e := Explain(r)
+		what = n.fill(cmp.Or(e.Late, e.What), r)
 	}
 	labelled(b, "What happened", what)
 	labelled(b, "What was tried", r.tried())
@@ -177,7 +179,7 @@ func (r *Recipient) tried() string {
 	case r.Attempts > 1:
 		return fmt.Sprintf("%d attempts were made.", r.Attempts)
 	case r.Attempts == 1 && when != "":
-		return fmt.Sprintf("one attempt was made, on %s.", when)
+		return fmt.Sprintf("One attempt was made, on %s.", when)
 	}
 	return ""
 }
@@ -188,9 +190,9 @@ func (r *Recipient) next() string {
 	case r.Action != Delayed:
 		return ""
 	case r.RetryUntil.IsZero():
-		return "it is tried on. You will hear of it if that does not help."
+		return "It is tried on. You will hear of it if that does not help."
 	}
-	return "it is tried on until " + onDay(r.RetryUntil) + ". You will hear of it if that does not help."
+	return "It is tried on until " + onDay(r.RetryUntil) + ". You will hear of it if that does not help."
 }
 
 // onDay returns a time for people, in UTC.
@@ -215,7 +217,7 @@ func (n *Notice) writeReply(b *strings.Builder, r *Recipient) {
 	if r.SMTPReply {
 		wrap(b, "", who+" said (these are its words, not ours):")
 	} else {
-		wrap(b, "", "In the words of those who run mail servers:")
+		wrap(b, "", "For those who run mail servers:")
 	}
 	b.WriteString("\r\n")
 	lines := strings.Split(strings.Trim(cut(r.told(), maxReply), "\r\n"), "\n")

@@ -1,6 +1,7 @@
 package dsn
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -13,6 +14,9 @@ import (
 // with the null reverse-path (RFC 3461 §6.1). Nothing is written if the original
 // can't be read at first. The memory it takes does not depend on the original's size.
 func (n *Notice) WriteTo(w io.Writer) (int64, error) {
+	if n.To.IsZero() || len(n.Recipients) == 0 {
+		return 0, errNobody
+	}
 	o, err := n.survey()
 	if err != nil {
 		return 0, fmt.Errorf("read the original: %w", err)
@@ -38,6 +42,10 @@ func (n *Notice) WriteTo(w io.Writer) (int64, error) {
 	return out.n, err
 }
 
+// errNobody is a mistake of the caller's: above all, no notification is ever made
+// about a notification (RFC 5321 §6.1).
+var errNobody = errors.New("a notification needs somebody who is told, and a recipient")
+
 // counter counts the octets that go through.
 type counter struct {
 	w io.Writer
@@ -55,7 +63,11 @@ func (c *counter) Write(p []byte) (int, error) {
 func (n *Notice) writeHeader(b *strings.Builder, o *returned, boundary string) {
 	host := hostName(n.Hostname)
 	field(b, "From", "Mail Delivery System <MAILER-DAEMON@"+host+">")
-	exact(b, "To", "<"+printable(n.To.String())+">")
+	to := n.To
+	if to.Domain == "" {
+		to.Domain = host // a postmaster of ours
+	}
+	exact(b, "To", "<"+printable(to.String())+">")
 	field(b, "Subject", encodedWords(n.subject(), n.UTF8()))
 	exact(b, "Date", mail.FormatDate(n.Now))
 	exact(b, "Message-ID", "<"+n.ID.String()+".notice@"+strings.Trim(host, "[]:")+">")
