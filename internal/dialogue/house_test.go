@@ -65,7 +65,7 @@ func runAll(t *testing.T, run func(*testing.T, *dialogue.Dialogue, *house) error
 					t.Skipf("needs %s", need)
 				}
 			}
-			h := newHouse(t)
+			h := newHouse(t, d.Needs)
 			for _, m := range d.Given {
 				h.give(m)
 			}
@@ -77,7 +77,7 @@ func runAll(t *testing.T, run func(*testing.T, *dialogue.Dialogue, *house) error
 }
 
 // houseHas is what dialogues may need of the house.
-var houseHas = []string{}
+var houseHas = []string{dialogue.NeedsTurner, dialogue.NeedsRelay}
 
 // house is a server in memory, with the demo's accounts.
 type house struct {
@@ -85,13 +85,14 @@ type house struct {
 	receive *receive.Receiver
 	access  *access.Access
 	logins  *login.Service
+	options *smtp.Options
 	vars    map[string]string
 	opened  int
 	// certificate is for connections over TCP.
 	certificate tls.Certificate
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t *testing.T, needs []string) *house {
 	t.Helper()
 	model := storetest.NewModel()
 	log := slog.New(slog.DiscardHandler)
@@ -100,13 +101,21 @@ func newHouse(t *testing.T) *house {
 		Argon2:     directory.Argon2Params{Memory: 8, Time: 1, Threads: 1},
 	})
 	h := &house{
-		t:       t,
-		receive: receive.New(receive.Options{Store: model, Directory: people, Rights: people, Logger: log}),
+		t: t,
+		receive: receive.New(receive.Options{
+			Store: model, Directory: people, Rights: people, Logger: log,
+			Onward:  slices.Contains(needs, dialogue.NeedsRelay),
+			Clients: []receive.Client{{Name: "office", Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}},
+		}),
+		options: &smtp.Options{MaxHold: time.Hour},
 		access:  access.New(access.Options{Maildrops: model, Lock: store.Exclusive, Logger: log}),
 		logins:  login.New(login.Options{Directory: people, Policy: login.Policy{MaxDelay: -1}}),
 		vars:    map[string]string{},
 
 		certificate: newCertificate(),
+	}
+	if slices.Contains(needs, dialogue.NeedsTurner) {
+		h.options.Turner = turner{}
 	}
 	err := people.AddDomain(context.Background(), "example.test")
 	for _, name := range []string{"alice", "bob"} {
@@ -140,7 +149,7 @@ func (h *house) listener(c dialogue.Connection) (session.Listener, func() sessio
 		if l.Role == "" {
 			l.Role = "mx"
 		}
-		return l, func() session.Session { return smtp.New(h.receive, h.logins, &smtp.Options{MaxHold: time.Hour}) }, nil
+		return l, func() session.Session { return smtp.New(h.receive, h.logins, h.options) }, nil
 	case "pop3":
 		return l, func() session.Session { return pop3.New(h.access, h.logins, nil) }, nil
 	}

@@ -46,6 +46,8 @@ var dialogues = []struct {
 	{name: "octets sink fails", send: "fullo 3\r\n123echo c\r\n", want: fmt.Sprintf("go on\r\ngot 0 %v\r\nc\r\n", errDisk)},
 	{name: "body", send: "body 3\r\necho c\r\n", want: "body\r\nbbbc\r\n"},
 	{name: "secret", send: "secret\r\n1234\r\necho c\r\n", want: "go on\r\nsecret of 4\r\nc\r\n"},
+	{name: "become", send: "become\r\necho a\r\nquit\r\n", want: "ok\r\nhi\r\na\r\nbye\r\n", ends: true},
+	{name: "become a client", send: "become quiet\r\necho a\r\nquit\r\n", want: "ok\r\nasked\r\nasked\r\n"},
 	{name: "quit", send: "quit\r\n", want: "bye\r\n", ends: true},
 	{name: "after quit", send: "quit\r\necho a\r\n", want: "bye\r\n", ends: true},
 	{name: "unknown mode", send: "strange\r\n", want: "what\r\n", ends: true},

@@ -154,6 +154,14 @@ var fakeCommands = map[string]func(f *fake, arg string) session.Step{
 	"strange": func(f *fake, _ string) session.Step {
 		return session.Step{Reply: []byte("what\r\n"), Next: 99}
 	},
+	"become": func(f *fake, arg string) session.Step {
+		s := say("ok")
+		s.Become, s.Next = &fake{rec: f.rec}, session.Close // Next is not looked at
+		if arg != "" {
+			s.Become = &other{rec: f.rec, fails: arg}
+		}
+		return s
+	},
 	"quit": func(f *fake, _ string) session.Step {
 		s := say("bye")
 		s.Next = session.Close

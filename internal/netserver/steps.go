@@ -38,6 +38,12 @@ func (c *conn) run() error {
 		if err := c.answer(&step); err != nil {
 			return err
 		}
+		if step.Become != nil {
+			if step, err = c.become(step.Become); err != nil {
+				return err
+			}
+			continue
+		}
 		switch step.Next {
 		case session.Line, session.SecretLine:
 			err = c.nextLine(&step)
@@ -88,6 +94,18 @@ func (c *conn) open() (session.Step, error) {
 		c.last(&step, session.Shed, "refused: too many connections")
 	}
 	return step, nil
+}
+
+// become goes on with another session, once all has been sent that there is. What
+// the peer has sent already is for the new one.
+func (c *conn) become(next session.Session) (session.Step, error) {
+	if err := c.flush(); err != nil {
+		return session.Step{}, err
+	}
+	c.started = false
+	c.sess.Event(session.Closed)
+	c.sess, c.started, c.asked = next, true, false
+	return next.Start(&c.info), nil
 }
 
 // last gives the session an event after which it must close, and makes sure
