@@ -23,6 +23,7 @@ func (c *Config) Check() Problems {
 	k.submission()
 	k.outbound()
 	k.relays()
+	k.publish()
 	k.admin()
 	return k.problems.Sorted()
 }

@@ -35,6 +35,8 @@ type Config struct {
 	Turns        []Turn        `toml:"turn" doc:"Hosts that are seldom connected, and ask for their mail. Write one [[turn]] for each."`
 	DNS          DNS           `toml:"dns" doc:"Whom the server asks for names and addresses."`
 	Relays       []Relay       `toml:"relay" doc:"A host, or several, that may send mail for any domain through listeners of the role relay, without a login. Write one [[relay]] for each. Nobody else may: not this machine either, unless it is named."`
+	DKIM         DKIM          `toml:"dkim" doc:"How mail is signed (DKIM, RFC 6376)."`
+	Publish      Publish       `toml:"publish" doc:"What \"postrider dns\" says that the DNS should have."`
 	POP3         POP3          `toml:"pop3" doc:"How mail is collected by POP3."`
 	Store        Store         `toml:"store" doc:"The embedded store."`
 	Passwords    Passwords     `toml:"passwords" doc:"How passwords are kept. New ones become argon2id (RFC 9106); older ones are replaced at the next login."`
@@ -223,6 +225,8 @@ func Default() *Config {
 			CommandTimeout: 5 * Minute, DataTimeout: 3 * Minute, RecipientDelimiters: "+",
 		},
 		Outbound:  defaultOutbound(),
+		DKIM:      DKIM{Enabled: true, Expire: 14 * day, Settle: day},
+		Publish:   Publish{MTASTS: STSNone},
 		POP3:      POP3{Lock: LockExclusive, IdleTimeout: 10 * Minute, MaxErrors: 25},
 		Store:     Store{SegmentSize: 64 * MiB, SmallMax: 128 * KiB, Cache: 32 * MiB},
 		Passwords: Passwords{Argon2Memory: 19 * MiB, Argon2Time: 2, Argon2Threads: 1, SCRAMIterations: 10_000, CacheTTL: 5 * Minute},
