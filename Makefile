@@ -75,6 +75,7 @@ bench:
 docs:
 	$(GO) test -run 'TestPage' ./internal/cli -update
 	$(GO) test -run 'TestReferencePage' ./internal/config -update
+	$(GO) test -run 'TestPage' ./internal/dsn -update
 
 # docs/CLIENTS.md, from what the clients pass.
 clients-page: build

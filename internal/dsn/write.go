@@ -27,18 +27,19 @@ func (n *Notice) WriteTo(w io.Writer) (int64, error) {
 	n.writeHeader(&b, o, boundary)
 	n.writePeoplePart(&b, o, boundary)
 	n.writeFieldsPart(&b, boundary)
-	if o.kind != "" {
-		fmt.Fprintf(&b, "--%s\r\nContent-Type: %s\r\nContent-Transfer-Encoding: %s\r\n\r\n", boundary, o.kind, o.coding)
+	if o.kind == "" {
+		b.WriteString("--" + boundary + "--\r\n")
+		_, err := io.WriteString(out, b.String())
+		return out.n, err
 	}
+	fmt.Fprintf(&b, "--%s\r\nContent-Type: %s\r\nContent-Transfer-Encoding: %s\r\n\r\n", boundary, o.kind, o.coding)
 	if _, err := io.WriteString(out, b.String()); err != nil {
 		return out.n, err
 	}
-	if o.kind != "" {
-		if err := o.writeTo(out, n); err != nil {
-			return out.n, err
-		}
+	if err := o.writeTo(out, n); err != nil {
+		return out.n, err
 	}
-	_, err = fmt.Fprintf(out, "\r\n--%s--\r\n", boundary)
+	_, err = io.WriteString(out, "\r\n--"+boundary+"--\r\n")
 	return out.n, err
 }
 
