@@ -68,6 +68,9 @@
 //	protocol smtp         the protocol; in the first lines only, where it must be
 //	listener teach        a listener that is kind to hands; or: listener strict
 //	role mx               the listener's role, where a protocol has several
+//	side client           in the first lines only: the client is tested, and the
+//	                      dialogue plays the server. C: is what must come, S: is
+//	                      sent, X and D are the client's closing and the server's.
 //
 // "given address", in the first lines only, and the lines with | after it are a
 // message that is in that maildrop before the conversation begins. Each line

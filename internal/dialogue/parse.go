@@ -45,6 +45,8 @@ type parser struct {
 	// header: properties may come. message: lines of the message given last.
 	// any: "S: ..." was the line before.
 	header, message, any bool
+	// client: the side under test is the client.
+	client bool
 }
 
 var events = map[string]session.Event{
@@ -69,7 +71,7 @@ func (p *parser) parseLine(s string) error {
 	case strings.HasPrefix(s, "--- "):
 		return p.connection(strings.Fields(s[4:]))
 	case len(s) >= 2 && (s[0] == 'C' || s[0] == 'S') && (s[1] == ':' || s[1] == '<'):
-		return p.conversation(s[0] == 'S', s[1] == '<', s[2:])
+		return p.conversation((s[0] == 'S') != p.client, s[1] == '<', s[2:])
 	}
 	words := strings.Fields(s)
 	switch {
@@ -89,15 +91,16 @@ func (p *parser) parseLine(s string) error {
 	return fmt.Errorf("%q is no line of a dialogue", s)
 }
 
-// conversation takes what stands behind C:, C<, S: or S<.
-func (p *parser) conversation(server, raw bool, text string) error {
+// conversation takes what stands behind C:, C<, S: or S<. Tested says that it is
+// the side under test that says it.
+func (p *parser) conversation(tested, raw bool, text string) error {
 	text, space := strings.CutPrefix(text, " ")
 	if !space && text != "" {
 		return fmt.Errorf("a space is missing before %q", text)
 	}
 	if !raw {
 		switch {
-		case !server:
+		case !tested:
 			return p.add(step{kind: stepSend, text: text})
 		case text == "..." && !p.any:
 			p.any = true
@@ -112,7 +115,7 @@ func (p *parser) conversation(server, raw bool, text string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", text, err)
 	}
-	if server {
+	if tested {
 		return p.add(step{kind: stepExpectRaw, text: octets})
 	}
 	return p.add(step{kind: stepSendRaw, text: octets})
@@ -186,6 +189,8 @@ func (p *parser) property(key, value string) error {
 		c.Role = value
 	case key == "listener" && (value == "teach" || value == "strict"):
 		c.Teach = value == "teach"
+	case key == "side" && value == "client" && p.opens == 0:
+		p.client = true
 	case key == "protocol" && p.opens == 0:
 		c.Protocol = value
 	case key == "needs" && p.opens == 0 && slices.Contains([]string{NeedsTurner, NeedsBinary, NeedsRelay}, value):

@@ -3,6 +3,7 @@ package smtp
 import (
 	"time"
 
+	"postrider/internal/sasl"
 	"postrider/internal/session"
 	"postrider/internal/wire"
 )
@@ -30,6 +31,11 @@ type client struct {
 	until time.Time
 	// hello is what the answer to EHLO has told so far.
 	hello hello
+	// login is under way if it is not nil; initial is its initial response, if that
+	// waits for the server to ask, and cancelled why it was broken off.
+	login     sasl.Client
+	initial   []byte
+	cancelled string
 	// tx is the transaction under way, nil if none is.
 	tx *delivery
 	// spare is the memory of a transaction that is over.

@@ -124,11 +124,6 @@ func (c *client) secured() session.Step {
 	return c.ehlo()
 }
 
-// prove logs in, if that is asked for.
-func (c *client) prove() session.Step {
-	return c.next()
-}
-
 // hello is what a server says in its answer to EHLO.
 type hello struct {
 	host string
