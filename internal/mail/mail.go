@@ -157,8 +157,9 @@ const (
 type Recipient struct {
 	Address Address
 	Notify  Notify
-	// ORcpt is the original recipient as "type;address", decoded from xtext,
-	// empty when not given (RFC 3461 §4.2).
+	// ORcpt is the original recipient as "type;address", decoded from xtext, empty
+	// when not given (RFC 3461 §4.2). One of the type utf-8 may have UTF-8 in it also
+	// when Envelope.SMTPUTF8 is false, since it has an encoding in ASCII (RFC 6533 §3).
 	ORcpt string
 }
 

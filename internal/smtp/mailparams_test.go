@@ -243,3 +243,26 @@ func FuzzParseBy(f *testing.F) {
 		}
 	})
 }
+
+// FuzzOriginalRecipientGoesOn holds that an original recipient which a client sends
+// on is for the next server the one that it was for us.
+func FuzzOriginalRecipientGoesOn(f *testing.F) {
+	for _, s := range []string{"rfc822;a+2Bb@x", `utf-8;\x{FC}@x`, "utf-8;\u00fc@x", `utf-8;a\x{3D}b@x`, `utf-8;a\b@x`, "x400;/a+3Db/"} {
+		f.Add(s, true)
+		f.Add(s, false)
+	}
+	f.Fuzz(func(t *testing.T, s string, eai bool) {
+		var first, second mail.Recipient
+		if strings.ContainsAny(s, " \t\r\n") || setORcpt(&first, s, eai) != nil || strings.Contains(first.ORcpt, `\x{`) {
+			return // what looks encoded and isn't is passed on as it looks
+		}
+		sent := string(appendORcpt(nil, first.ORcpt, eai))
+		if sent == "" {
+			return // it has become too long
+		}
+		value, ok := strings.CutPrefix(sent, " ORCPT=")
+		if bad := setORcpt(&second, value, eai); !ok || bad != nil || second != first {
+			t.Errorf("%q is %q; sent as %q, it is %q, %v", s, first.ORcpt, sent, second.ORcpt, bad)
+		}
+	})
+}
