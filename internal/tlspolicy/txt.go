@@ -39,11 +39,7 @@ func oneRecord(ctx context.Context, r *resolver.Resolver, name, version string) 
 	}
 	var texts []string
 	for _, rr := range records {
-		txt, ok := rr.(*dns.TXT)
-		if !ok {
-			continue
-		}
-		if text := strings.Join(txt.Txt, ""); strings.HasPrefix(text, "v="+version+";") {
+		if text, _ := resolver.Text(rr); strings.HasPrefix(text, "v="+version+";") {
 			texts = append(texts, text)
 		}
 	}
