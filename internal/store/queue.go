@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"time"
+	"unicode/utf8"
 
 	"postrider/internal/mail"
 )
@@ -77,12 +78,14 @@ type Queue interface {
 
 	// SetAside takes a row that can't be read, or whose message can't, out of the
 	// schedule for good; what is left of it is kept where an operator can look at it
-	// (Keeper.Check). If the message has no row left it goes, too.
+	// (Keeper.Check). If the message has no row left it goes, too. Denied: the lease
+	// has ended and the row was leased again, changed or removed since.
 	SetAside(ctx context.Context, row RowLease) error
 
 	// Freeze stops a destination until Thaw: none of its rows is leased. Rows that
 	// are leased already may be settled. Why is shown to operators. A destination
-	// need not have rows to be frozen. Freezing it again changes why.
+	// need not have rows to be frozen. Freezing it again changes why. Invalid: that
+	// is no destination's name (ValidDestination).
 	Freeze(ctx context.Context, destination, why string, now time.Time) error
 	// Thaw ends a Freeze; NotFound if there is none.
 	Thaw(ctx context.Context, destination string) error
@@ -118,6 +121,23 @@ type Destination struct {
 	// Due is when the first of its waiting rows is due; before now if one is.
 	Due    time.Time
 	Frozen bool
+}
+
+// MaxDestination is the longest name of a destination, in octets.
+const MaxDestination = 512
+
+// ValidDestination reports whether a domain can be a destination: 1 to
+// MaxDestination octets, none of them a control character.
+func ValidDestination(name string) bool {
+	if name == "" || len(name) > MaxDestination {
+		return false
+	}
+	for i := range len(name) {
+		if name[i] < ' ' || name[i] == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // FrozenDestination is a destination whose rows an operator has stopped.
@@ -164,7 +184,8 @@ type QueuedMessage struct {
 	AcceptID mail.ID
 	Accepted time.Time // Accept.Received, to the second
 	Size     int64     // octets, prefix included: what OpenQueued's reader gives
-	// Envelope is that of the Onward without its Recipients, which are in the rows.
+	// Envelope is that of the Onward without its Recipients, which are in the rows;
+	// its ID is the message's.
 	Envelope mail.Envelope
 	Notify   mail.Address
 	Warrant  Warrant
@@ -199,6 +220,27 @@ type RowProgress struct {
 	// Uncertain says that an attempt broke off where the other host may have taken
 	// the message and may not have: it may come twice.
 	Uncertain bool
+}
+
+// Bounded returns p as engines keep it: its texts cut to MaxRowText octets, between
+// characters, and its time to the second.
+func (p RowProgress) Bounded() RowProgress {
+	p.Host, p.Reply = cutText(p.Host), cutText(p.Reply)
+	if !p.Last.IsZero() {
+		p.Last = p.Last.Truncate(time.Second).UTC()
+	}
+	return p
+}
+
+func cutText(s string) string {
+	if len(s) <= MaxRowText {
+		return s
+	}
+	n := MaxRowText
+	for n > MaxRowText-utf8.UTFMax && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // MaxRowText is the longest RowProgress.Host and Reply, in octets each; engines

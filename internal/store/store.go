@@ -43,6 +43,7 @@ type Store interface {
 	Directory
 	Messages
 	Holds
+	Queue
 	Mailboxes
 	Maildrops
 	Records
@@ -63,7 +64,8 @@ type Messages interface {
 	// first returned, with Repeated set; engines remember an ID for a day at
 	// least. Two deliveries to one mailbox in one Accept are one.
 	// NotFound: an account or mailbox is not there (any more); nothing was
-	// delivered to the others either.
+	// delivered to the others either. Invalid: it goes nowhere, or two Onwards have
+	// one ID. Exists: an Onward's ID is in the queue. Denied: see Settle.
 	Accept(ctx context.Context, a Accept) (Accepted, error)
 }
 
@@ -96,7 +98,8 @@ type Accept struct {
 	// Hold, if not zero, is when the deliveries become due: the message is held,
 	// and is in no mailbox until Release, be Hold past or to come. Nothing is
 	// Placed; each account and mailbox must be there all the same. It says nothing
-	// of what goes onward, which is Due when it says itself.
+	// of what goes onward, which is Due when it says itself, and nothing without
+	// deliveries.
 	Hold time.Time
 	// Onward are the messages that go into the queue. There may be several passages,
 	// each under its own warrant; the messages of all have different IDs. With any,
@@ -326,7 +329,8 @@ type CheckResult struct {
 	Mailboxes int64 `json:"mailboxes"`
 	Messages  int64 `json:"messages"`
 	Octets    int64 `json:"octets"`
-	Held      int64 `json:"held"` // messages that are held, in no mailbox
+	Held      int64 `json:"held"`   // messages that are held, in no mailbox
+	Queued    int64 `json:"queued"` // messages that wait to be sent to other hosts
 	Findings  int64 `json:"findings"`
 }
 

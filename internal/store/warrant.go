@@ -92,7 +92,8 @@ type Passage struct {
 }
 
 // Pass lets messages go onward under a warrant; Denied if that is not valid,
-// Invalid if a message has no ID or no recipients, or two have the same ID.
+// Invalid if a message has no ID or no recipients, two have the same ID, or a
+// recipient's domain can't be a destination.
 func Pass(w Warrant, messages ...Onward) (Passage, error) {
 	const op = "pass mail onward"
 	if !w.Valid() {
@@ -105,6 +106,11 @@ func Pass(w Warrant, messages ...Onward) (Passage, error) {
 			return Passage{}, fault.Newf(fault.Invalid, op, "message %d has no id of its own, or no recipients", i)
 		}
 		ids[m.ID] = true
+		for _, r := range m.Envelope.Recipients {
+			if !ValidDestination(r.Address.Domain) {
+				return Passage{}, fault.Newf(fault.Invalid, op, "message %d has a recipient whose domain is no destination", i)
+			}
+		}
 	}
 	return Passage{w, messages}, nil
 }

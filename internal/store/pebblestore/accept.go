@@ -25,6 +25,7 @@ type acceptOp struct {
 	record  recordHeader
 
 	heads  []*head
+	onward int // how many messages go into the queue
 	result store.Accepted
 	large  bool // the file is in the index
 }
@@ -65,8 +66,9 @@ func (s *Store) accept(ctx context.Context, op *acceptOp) error {
 		return fault.Newf(fault.Invalid, "accept", "the content was accepted or discarded before")
 	case op.a.ID.IsZero():
 		return fault.Newf(fault.Invalid, "accept", "no id")
-	case len(op.a.Deliveries) == 0:
-		return fault.Newf(fault.Invalid, "accept", "no deliveries")
+	}
+	if err := op.checkOnward(); err != nil {
+		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return fault.New(fault.Transient, "accept", err)
@@ -95,6 +97,11 @@ func (op *acceptOp) encode(s *Store) error {
 	for i := range op.a.Deliveries {
 		size += prefixCRCSize + len(op.a.Deliveries[i].Prefix)
 	}
+	for _, p := range op.a.Onward {
+		for i := range p.Messages() {
+			size += prefixCRCSize + len(p.Messages()[i].Prefix)
+		}
+	}
 	if size > maxMeta {
 		return fault.Newf(fault.TooLarge, name, "prefixes of %d octets", size)
 	}
@@ -104,6 +111,13 @@ func (op *acceptOp) encode(s *Store) error {
 	for i := range op.a.Deliveries {
 		if p := op.a.Deliveries[i].Prefix; len(p) > 0 {
 			b = appendPrefix(b, p)
+		}
+	}
+	for _, p := range op.a.Onward {
+		for i := range p.Messages() {
+			if p := p.Messages()[i].Prefix; len(p) > 0 {
+				b = appendPrefix(b, p)
+			}
 		}
 	}
 	*op.meta = b
@@ -151,7 +165,10 @@ func (op *acceptOp) prepare(t *tx) error {
 		}
 		op.heads = append(op.heads, h)
 	}
-	if !op.a.Hold.IsZero() {
+	if err := op.prepareQueue(t); err != nil {
+		return err
+	}
+	if !op.a.Hold.IsZero() && len(op.heads) > 0 {
 		return op.hold(t)
 	}
 	return op.place(t)
@@ -206,7 +223,8 @@ func (op *acceptOp) place(t *tx) error {
 		uid := t.deliver(h, u, &m)
 		op.result.Placed = append(op.result.Placed, store.Placed{Account: d.Account, Mailbox: d.Mailbox, UID: uid, ModSeq: m.modSeq})
 	}
-	t.addRecord(&op.record, *op.meta, op.content.body(), uint64(len(op.result.Placed)))
+	op.enqueue(t, prefixOff)
+	t.addRecord(&op.record, *op.meta, op.content.body(), uint64(len(op.result.Placed)+op.onward))
 	op.large = op.record.file != 0
 	return op.remember(t)
 }

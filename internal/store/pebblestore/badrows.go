@@ -25,11 +25,15 @@ var tables = []struct {
 	{tableRecord, 0},
 	{tableMessage, 17},
 	{tableBlob, 9},
+	{tableRow, 21},
+	{tableQueued, 17},
 	{tableAccept, 17},
 	{tableSegment, 9},
 	{tableDue, 25},
 	{tableUsage, 9},
+	{tablePlan, 0},
 	{tableSweep, 9},
+	{tableFrozen, 0},
 }
 
 // keyLength returns the length of a table's keys, zero for any.
@@ -103,6 +107,8 @@ func (c *check) strays() error {
 		func() error { return c.each(tableFile, c.strayFile) },
 		func() error { return c.each(tableAccept, c.accepted) },
 		func() error { return c.each(tableDue, c.strayDue) },
+		func() error { return c.each(tablePlan, c.strayPlan) },
+		func() error { return c.each(tableFrozen, c.frozen) },
 		func() error { return c.each(tableRecord, c.record) },
 		func() error { return c.each(tableMeta, c.meta) },
 		c.unknown,
@@ -173,7 +179,7 @@ func (c *check) accepted(key, v []byte) error {
 
 // meta checks the names of the store's own rows.
 func (c *check) meta(key, v []byte) error {
-	for _, known := range [][]byte{keyStore, keyApplied, keyNumbers, keyRebuilt} {
+	for _, known := range [][]byte{keyStore, keyApplied, keyNumbers, keyQueue, keyRebuilt} {
 		if bytes.Equal(key, known) {
 			return nil
 		}
@@ -246,6 +252,7 @@ func (o *dropRows) prepare(t *tx) error {
 			_ = t.batch.Set(r.key, r.put, nil) // a batch that is not indexed takes everything
 		default:
 			_ = t.batch.Delete(r.key, nil)
+			t.s.rowLeases.forget(r.key)
 		}
 	}
 	return nil

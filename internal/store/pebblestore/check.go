@@ -29,6 +29,7 @@ type check struct {
 	held     map[uint64]heldRow      // held messages by their content
 	// heldOctets are those of the copies that are held for each account.
 	heldOctets map[mail.AccountID]int64
+	queued     queueTotals
 	drops      []badRow        // with repair
 	dropped    map[string]bool // keys of bad rows that were reported
 }
@@ -56,7 +57,7 @@ func (s *Store) Check(ctx context.Context, repair bool, report func(store.Findin
 		dropped: make(map[string]bool),
 	}
 	defer c.index.Close()
-	steps := []func() error{c.directory, c.contents, c.messages, c.heldMessages, c.references, c.space, c.strays, c.setRight}
+	steps := []func() error{c.directory, c.contents, c.messages, c.heldMessages, c.queue, c.references, c.space, c.strays, c.setRight}
 	for _, step := range steps {
 		err := step()
 		if pebble.IsCorruptionError(err) {

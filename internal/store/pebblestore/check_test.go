@@ -35,7 +35,7 @@ func TestBadRowsAreFoundAndRepaired(t *testing.T) {
 		{"malformed accept", key(k.accept(mail.ID{9})), nil, false},
 		{"unknown table before all", []byte("\x00x"), []byte("v"), true},
 		{"unknown table", []byte("?junk"), []byte("v"), true},
-		{"unknown table after all", []byte("zz"), []byte("v"), true},
+		{"unknown table after all", []byte("~z"), []byte("v"), true},
 		{"unknown meta", []byte("!junk"), []byte("v"), true},
 		{"short key", []byte("m123"), []byte("v"), true},
 		{"malformed alias", entryKey("zz@example.test"), bad, true},

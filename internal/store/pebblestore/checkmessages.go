@@ -178,7 +178,8 @@ func (c *check) emptyMailboxes() error {
 // messages.
 const maxCounted = 1 << 20
 
-// references counts the messages that have a content, held ones among them.
+// references counts the messages that have a content, held and queued ones among
+// them.
 func (c *check) references() error {
 	for first := []byte{tableBlob}; first != nil; {
 		refs := make(map[uint64]uint64)
@@ -207,6 +208,18 @@ func (c *check) references() error {
 			if _, ok := refs[blob]; ok {
 				refs[blob]--
 			}
+		}
+		err = c.each(tableQueued, func(key, v []byte) error {
+			id, _ := keyHeld(key)
+			if q, err := decodeQueued(id, v); err == nil {
+				if _, ok := refs[q.blob]; ok {
+					refs[q.blob]--
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 		for id, n := range refs {
 			if n != 0 {

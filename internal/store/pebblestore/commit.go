@@ -126,6 +126,7 @@ func (c *committer) commit() {
 			c.settle()
 		} else {
 			c.cache.forget(&c.tx)
+			c.tx.queue.known = false
 		}
 	}
 	c.tx.end()
@@ -174,6 +175,7 @@ func (c *committer) settle() {
 	if len(t.deadSegments) > 0 || len(t.deadFiles) > 0 || t.removed {
 		c.s.keeper.wake()
 	}
+	t.settleQueue()
 	for _, u := range t.usages {
 		c.s.watchers.changed(u.account)
 	}

@@ -51,7 +51,8 @@ func (op *acceptOp) hold(t *tx) error {
 		h.copies = append(h.copies, c)
 		t.countHeld(u, h.size(&c))
 	}
-	t.addRecord(&op.record, *op.meta, op.content.body(), 1)
+	op.enqueue(t, prefixOff)
+	t.addRecord(&op.record, *op.meta, op.content.body(), uint64(1+op.onward))
 	op.large = op.record.file != 0
 	t.putHeld(&h)
 	return op.remember(t)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"postrider/internal/mail"
+	"postrider/internal/store"
 )
 
 // Every key of the index begins with an octet that names its table. Numbers in
@@ -20,11 +21,15 @@ const (
 	tableRecord  = 'k' // key                               → record
 	tableMessage = 'm' // account(8) mailbox(4) uid(4)      → message
 	tableBlob    = 'o' // blob(8)                           → where a content is
+	tableRow     = 'p' // id(16) index(4)                   → queued message's recipient
+	tableQueued  = 'q' // id(16)                            → queued message
 	tableAccept  = 'r' // id(16)                            → what Accept answered
 	tableSegment = 's' // segment(8)                        → octets live and used
 	tableDue     = 't' // due(8) id(16)                     → nothing: held messages by time
 	tableUsage   = 'u' // account(8)                        → counters of the account
+	tablePlan    = 'w' // destination 0 class(1) due(8) id(16) index(4) → nothing: the queue's schedule
 	tableSweep   = 'x' // account(8)                        → removed account, mail not yet swept
+	tableFrozen  = 'z' // destination                       → frozen destination
 	tableMeta    = '!' // name                              → store record, applied position
 )
 
@@ -32,6 +37,7 @@ var (
 	keyStore   = []byte("!store")   // format and id
 	keyApplied = []byte("!applied") // LSN of the last commit applied, and where the next one goes
 	keyNumbers = []byte("!numbers") // greatest account number and UIDVALIDITY given
+	keyQueue   = []byte("!queue")   // how much is in the queue
 )
 
 // keyBuf is room for any fixed-length key.
@@ -81,6 +87,31 @@ func (k *keyBuf) due(seconds int64, id mail.ID) []byte {
 	copy(k[9:], id[:])
 	return k[:25]
 }
+
+func (k *keyBuf) queued(id mail.ID) []byte {
+	k[0] = tableQueued
+	copy(k[1:], id[:])
+	return k[:17]
+}
+
+func (k *keyBuf) row(r store.RowID) []byte {
+	k[0] = tableRow
+	copy(k[1:], r.Message[:])
+	binary.BigEndian.PutUint32(k[17:], uint32(r.Index))
+	return k[:21]
+}
+
+// keyRow reads the message and index of a row's key.
+func keyRow(key []byte) (r store.RowID, ok bool) {
+	if len(key) != 21 {
+		return r, false
+	}
+	copy(r.Message[:], key[1:])
+	r.Index = int(binary.BigEndian.Uint32(key[17:]))
+	return r, true
+}
+
+func frozenKey(name string) []byte { return append([]byte{tableFrozen}, name...) }
 
 func recordKey(key string) []byte    { return append([]byte{tableRecord}, key...) }
 func domainKey(name string) []byte   { return append([]byte{tableDomain}, name...) }

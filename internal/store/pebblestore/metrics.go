@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,8 @@ type metrics struct {
 	reclaimed prometheus.Counter
 	flushes   prometheus.Counter
 	sync      prometheus.Histogram
+	queued    atomic.Int64 // messages in the queue
+	rows      atomic.Int64 // of them
 	all       []prometheus.Collector
 	from      prometheus.Registerer
 }
@@ -48,7 +51,9 @@ func newMetrics(r prometheus.Registerer, h *health) (*metrics, error) {
 		n, _, _ := h.space.enough()
 		return float64(n)
 	})
-	m.all = []prometheus.Collector{m.commits, m.ops, m.written, m.reclaimed, m.flushes, m.sync, readOnly, free}
+	queued := gauge("queued_messages", "Messages that wait to be sent to other hosts.", func() float64 { return float64(m.queued.Load()) })
+	rows := gauge("queued_recipients", "Recipients of the messages that wait to be sent to other hosts.", func() float64 { return float64(m.rows.Load()) })
+	m.all = []prometheus.Collector{m.commits, m.ops, m.written, m.reclaimed, m.flushes, m.sync, readOnly, free, queued, rows}
 	if r == nil {
 		return m, nil
 	}

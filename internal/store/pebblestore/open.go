@@ -34,6 +34,9 @@ func (s *Store) openAll(found identity, have, damaged bool) error {
 	if err := s.raiseIndex(); err != nil {
 		return err
 	}
+	if err := s.openQueue(); err != nil {
+		return err
+	}
 	s.indexFS.letGo()
 	return nil
 }

@@ -35,6 +35,21 @@ type reader struct {
 
 var _ store.Reader = (*reader)(nil)
 
+// copyName names a copy of a message, in a mailbox or in the queue.
+type copyName struct {
+	box    mailboxKey
+	uid    mail.UID
+	queued mail.ID
+}
+
+// String is made for errors only: opening a message is quick.
+func (n *copyName) String() string {
+	if n.queued.IsZero() {
+		return where(n.box, n.uid)
+	}
+	return whereQueued(n.queued)
+}
+
 // openMessage opens a message that from knows. The pin must be held since before
 // from was taken; the reader has its own of that time if it needs more than it
 // has read.
@@ -43,17 +58,22 @@ func (s *Store) openMessage(from getter, m mailboxKey, uid mail.UID, since *pin)
 	if err != nil {
 		return nil, fault.Wrap("open "+where(m, uid), err)
 	}
+	return s.openCopy(from, &copyName{box: m, uid: uid}, &msg, since)
+}
+
+// openCopy is openMessage of a copy that has been found.
+func (s *Store) openCopy(from getter, name *copyName, msg *message, since *pin) (store.Reader, error) {
 	o, err := findBlob(from, msg.blob)
 	if err != nil {
-		return nil, fault.Wrap("open "+where(m, uid), err)
+		return nil, fault.Wrap("open "+name.String(), err)
 	}
 	r := &reader{s: s, size: msg.size, blob: o, id: msg.blob}
-	if err := r.load(&msg, o); err != nil {
+	if err := r.load(msg, o); err != nil {
 		r.Close()
-		return nil, s.readFault(m, uid, o, err)
+		return nil, s.readFault(name.String(), o, err)
 	}
 	if r.large != nil || r.envelope == nil {
-		r.name = where(m, uid)
+		r.name = name.String()
 		s.pins.share(&r.pin, since)
 	}
 	return r, nil
@@ -61,18 +81,18 @@ func (s *Store) openMessage(from getter, m mailboxKey, uid mail.UID, since *pin)
 
 // readFault gives the error of a content's reading its kind, and tells the
 // operator of what is damaged.
-func (s *Store) readFault(m mailboxKey, uid mail.UID, o blob, err error) error {
+func (s *Store) readFault(name string, o blob, err error) error {
 	place := s.log.path(o.segment)
 	if o.file != 0 {
 		place += " and " + s.files.path(o.file)
 	}
-	s.health.log.Error("store: a message can't be read", "message", where(m, uid), "file", place, "offset", o.offset,
+	s.health.log.Error("store: a message can't be read", "message", name, "file", place, "offset", o.offset,
 		"error", err.Error(), "do", "run: postrider store check")
 	kind := fault.Internal
 	if isDamage(err) {
 		kind = fault.Corrupt
 	}
-	return fault.New(kind, "open "+where(m, uid), err)
+	return fault.New(kind, "open "+name, err)
 }
 
 // isDamage reports whether err says that octets are wrong or missing, rather

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"postrider/internal/mail"
+	"postrider/internal/store"
 )
 
 // gap is where keys of a damaged table are lost: from first to last. A last of
@@ -204,6 +205,17 @@ func (b *rebuilder) doubt(db *pebble.DB) error {
 			return err == nil && has(k.blob(h.blob)) && has(k2.due(h.due, id))
 		}},
 		{tableDue, func(key, _ []byte) bool { id, _ := keyHeld(key); return has(k.held(id)) }},
+		{tableQueued, func(key, v []byte) bool {
+			id, _ := keyHeld(key)
+			q, err := decodeQueued(id, v)
+			return err == nil && has(k.blob(q.blob))
+		}},
+		{tableRow, func(key, v []byte) bool {
+			id, _ := keyRow(key)
+			row, err := decodeRow(id, v)
+			return err == nil && has(k.queued(id.Message)) && (row.state == store.RowHeld || has(row.appendPlan(nil)))
+		}},
+		{tablePlan, func(key, _ []byte) bool { p, ok := keyPlan(key); return ok && has(k.row(p.row)) }},
 	}
 	for _, row := range rows {
 		err := each(db, []byte{row.table}, func(key, v []byte) (bool, error) {

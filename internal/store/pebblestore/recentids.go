@@ -10,7 +10,7 @@ import (
 // each.
 const maxRecentIDs = 1 << 16
 
-// recentIDs tells most IDs of Accepts that are new without a look at the index.
+// recentIDs tells most IDs, of Accepts and of queued messages, that are new without a look at the index.
 // IDs are ordered by the time of their making, so that new ones are mostly greater
 // than all that were there at the opening; the clock need not be right for that.
 // It is the committer's own.
@@ -23,7 +23,8 @@ type recentIDs struct {
 	since map[mail.ID]struct{}
 }
 
-// fresh reports whether it is sure that the index has no Accept of an ID.
+// fresh reports whether it is sure that the index has no Accept, and no queued
+// message, of an ID.
 func (r *recentIDs) fresh(from getter, id mail.ID) bool {
 	if !r.begun {
 		r.begun = true
@@ -39,11 +40,11 @@ func (r *recentIDs) fresh(from getter, id mail.ID) bool {
 	return !there
 }
 
-// begin makes the greatest ID of the index the floor: a message may be held for
-// longer than the ID of its Accept is remembered. No Accept may have been prepared
+// begin makes the greatest ID of the index the floor: a message may be held, or
+// wait, for longer than the ID of its Accept is remembered. No Accept may have been prepared
 // before.
 func (r *recentIDs) begin(from getter) bool {
-	for _, table := range []byte{tableAccept, tableHeld} {
+	for _, table := range []byte{tableAccept, tableHeld, tableQueued} {
 		it, err := span(from, []byte{table}, after([]byte{table}))
 		if err != nil {
 			return false

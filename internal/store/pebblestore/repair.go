@@ -73,7 +73,7 @@ func (o *removeBad) sound(t *tx, d doomed) bool {
 }
 
 // recount counts everything anew and puts right what is wrong: mailboxes,
-// accounts, references, segments, the lists of domains. No other change happens
+// accounts, references, segments, the lists of domains, the queue's schedule. No other change happens
 // meanwhile.
 type recount struct {
 	t       *tx
@@ -100,7 +100,7 @@ func (o *recount) prepare(t *tx) error {
 		return err
 	}
 	t.c.cache = newCache()
-	for _, step := range []func() error{o.messages, o.held, o.accounts, o.strays, o.contents, o.number} {
+	for _, step := range []func() error{o.messages, o.held, o.queue, o.accounts, o.strays, o.contents, o.number} {
 		if err := step(); err != nil {
 			return fault.Wrap("count anew", err)
 		}

@@ -34,6 +34,7 @@ type Store struct {
 	gate       gate
 	leases     leases
 	drops      drops
+	rowLeases  rowLeases
 	watchers   watchers
 	directory  directoryCache
 	recent     recentIDs // the committer's
@@ -103,9 +104,13 @@ func Open(o Options) (*Store, error) {
 func newStore(o Options) *Store {
 	s := &Store{
 		o: o, fs: o.FS,
-		health:   newHealth(o),
-		leases:   leases{open: make(map[mail.AccountID][]*lease)},
-		drops:    drops{open: make(map[*maildrop]struct{})},
+		health: newHealth(o),
+		leases: leases{open: make(map[mail.AccountID][]*lease)},
+		drops:  drops{open: make(map[*maildrop]struct{})},
+		rowLeases: rowLeases{
+			fence: uint64(o.Now().UnixNano()), // greater than those of an earlier life
+			rows:  make(map[store.RowID]*rowLease), frozen: make(map[string]bool),
+		},
 		watchers: watchers{by: make(map[mail.AccountID]map[chan struct{}]struct{})},
 		arriving: arriving{max: o.Arriving},
 		buffers:  newBuffers(int(max(o.SmallMax, maxWhole))),

@@ -41,6 +41,7 @@ type tx struct {
 	deadSegments []uint64
 	deadFiles    []uint64
 	removed      bool // live octets went away
+	queue        queueTx
 
 	key keyBuf
 	val []byte
@@ -78,6 +79,7 @@ func (t *tx) begin(c *committer) {
 		t.messages = make(map[mailboxKey]struct{})
 		t.live = make(map[uint64]int64)
 	}
+	t.queue.begin()
 	c.cache.trim()
 }
 
@@ -101,6 +103,7 @@ func (t *tx) end() {
 	t.deadSegments = t.deadSegments[:0]
 	t.deadFiles = t.deadFiles[:0]
 	t.removed = false
+	t.endQueue()
 }
 
 // octets returns how much the commit has to write so far.
@@ -263,6 +266,10 @@ func (t *tx) sealIndex() error {
 	for _, u := range t.usages {
 		t.val = u.append(t.val[:0])
 		errs = append(errs, t.set(t.key.usage(u.account)))
+	}
+	if t.queue.change {
+		t.val = t.queue.totals.append(t.val[:0])
+		errs = append(errs, t.set(keyQueue))
 	}
 	for id, o := range t.blobs {
 		if o.moved > 0 {

@@ -18,8 +18,8 @@ import (
 // Format is the version of what is on disk, as docs/STORE.md describes it. A store
 // of an older one is read as it is, and from then on it is of this one: a program
 // of format 1 would free the content of held messages, one of format 2 would not
-// count them.
-const Format = 3
+// count them, one of format 3 would free the content of queued ones.
+const Format = 4
 
 // countsHeld is the first format in which an account's usage has the octets that
 // are held for it.

@@ -25,7 +25,7 @@ func (m *Model) Check(ctx context.Context, _ bool, report func(store.Finding)) (
 	if err := m.begin(ctx, "check"); err != nil {
 		return store.CheckResult{}, err
 	}
-	r := store.CheckResult{Held: int64(len(m.held))}
+	r := store.CheckResult{Held: int64(len(m.held)), Queued: int64(len(m.queue))}
 	held := make(map[mail.AccountID]int64)
 	for _, h := range m.held {
 		for _, d := range h.deliveries {
@@ -93,6 +93,9 @@ func (m *Model) Usage(ctx context.Context) (store.Usage, error) {
 	for _, h := range m.held {
 		contents[h.content] = true
 	}
+	for _, q := range m.queue {
+		contents[q.content] = true
+	}
 	u := store.Usage{Engine: "model", Format: 1}
 	for c := range contents {
 		u.Messages++
@@ -114,9 +117,10 @@ func (m *Model) Close() error {
 }
 
 // Reopen makes a closed Model usable again, as opening an engine's folder again
-// would.
+// would: leases have ended.
 func (m *Model) Reopen() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.closed = false
+	clear(m.leases)
 }

@@ -82,9 +82,13 @@ func (m *Model) Accept(ctx context.Context, a store.Accept) (store.Accepted, err
 			return store.Accepted{}, err
 		}
 	}
+	if err := m.mayQueue(op, &a); err != nil {
+		return store.Accepted{}, err
+	}
 	shared := &content{octets: given.octets, envelope: cloneEnvelope(a.Envelope)}
 	shared.envelope.Hold = time.Time{}
-	if !a.Hold.IsZero() {
+	m.enqueue(&a, shared)
+	if !a.Hold.IsZero() && len(deliveries) > 0 {
 		m.hold(a, deliveries, shared)
 		return store.Accepted{}, m.answer(OpAccept)
 	}

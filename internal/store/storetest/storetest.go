@@ -39,6 +39,10 @@ type Model struct {
 	held         map[mail.ID]*held
 	records      map[string]store.Record
 	watchers     map[*watcher]struct{}
+	queue        map[mail.ID]*queued
+	leases       map[store.RowID]*lease
+	fence        uint64 // the greatest given
+	frozen       map[string]store.FrozenDestination
 }
 
 type account struct {
@@ -85,10 +89,13 @@ func NewModel() *Model {
 		held:     map[mail.ID]*held{},
 		records:  map[string]store.Record{},
 		watchers: map[*watcher]struct{}{},
+		queue:    map[mail.ID]*queued{},
+		leases:   map[store.RowID]*lease{},
+		frozen:   map[string]store.FrozenDestination{},
 	}
 }
 
-// SetNow sets the clock that Holder.Since is read from.
+// SetNow sets the clock that Holder.Since is read from, and by which leases end.
 func (m *Model) SetNow(now func() time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -115,6 +122,14 @@ const (
 	OpListRecords  Op = "list records"
 	OpPutRecord    Op = "put record"
 	OpRemoveRecord Op = "remove record"
+	OpDestinations Op = "list destinations" // Destinations and Destination
+	OpLease        Op = "lease rows"        // Lease and LeaseRows
+	OpSettle       Op = "settle rows"
+	OpOpenQueued   Op = "open queued message"
+	OpQueued       Op = "list queued messages" // Queued and QueuedMessage
+	OpChangeRows   Op = "change rows"
+	OpSetAside     Op = "set row aside"
+	OpFreeze       Op = "freeze destination" // Freeze and Thaw
 )
 
 type injected struct {

@@ -31,6 +31,7 @@ type rule struct {
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	for _, rules := range [][]rule{
 		messageRules, contentRules, mailboxRules, flagRules, maildropRules, watchRules, holdRules, releaseRules, recordRules,
+		queueRules, leaseRules, settleRules, queueCareRules,
 		directoryRules, accountRules, listingRules, keeperRules, concurrencyRules,
 	} {
 		for _, r := range rules {
@@ -148,6 +149,8 @@ func envelope(id mail.ID) mail.Envelope {
 			{Address: mail.Address{Local: "jürgen", Domain: "near.example"}},
 		},
 		Body: mail.Body8BitMIME, SMTPUTF8: true, Size: 1234, Ret: mail.RetHeaders, EnvID: "QQ314159",
+		RequireTLS: true, Priority: -3,
+		DeliverBy: mail.DeliverBy{Deadline: day.Add(time.Hour + 5*time.Nanosecond), Mode: mail.ByNotify, Trace: true},
 	}
 }
 
