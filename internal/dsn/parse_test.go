@@ -3,6 +3,8 @@ package dsn
 import (
 	"bufio"
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -12,6 +14,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"postrider/internal/mail"
+	"postrider/internal/message"
 )
 
 // part is a part of a report, decoded.
@@ -154,6 +159,109 @@ func TestWhatIsReturnedIsTheOriginal(t *testing.T) {
 				t.Errorf("got %s\n%q\nwant %s\n%q", got.kind, got.content, want.kind, want.content)
 			}
 		})
+	}
+}
+
+func TestANoticeCanBeSentToAHostOfSevenBits(t *testing.T) {
+	for name, n := range notices() {
+		t.Run(name, func(t *testing.T) {
+			text := written(t, n)
+			var b strings.Builder
+			err := message.SevenBit(&b, strings.NewReader(text), int64(len(text)))
+			var form *message.FormError
+			switch {
+			case n.UTF8():
+				if !errors.As(err, &form) || !form.HeaderEightBit {
+					t.Errorf("got %v, want that its header needs SMTPUTF8", err)
+				}
+			case err != nil:
+				t.Error(err)
+			case isASCII(text) && b.String() != text:
+				t.Errorf("it is ASCII, and became\n%s", b.String())
+			case len(parsed(t, b.String()).parts) != len(parsed(t, text).parts):
+				t.Errorf("it became\n%s", b.String())
+			}
+		})
+	}
+}
+
+func TestAStoreThatFailsInBetweenIsSaid(t *testing.T) {
+	n := failure()
+	down := errors.New("disk on fire")
+	for after := range 3 {
+		n.Original = &failing{n.Original, after, down}
+		if _, err := n.WriteTo(io.Discard); !errors.Is(err, down) {
+			t.Errorf("after %d reads: got %v", after, err)
+		}
+	}
+	whole := len(written(t, failure()))
+	for room := 0; room < whole; room += 97 {
+		if _, err := failure().WriteTo(&full{room, down}); err != down {
+			t.Errorf("with room for %d octets: got %v", room, err)
+		}
+	}
+}
+
+// failing fails after so many reads.
+type failing struct {
+	io.ReaderAt
+	after int
+	err   error
+}
+
+func (f *failing) ReadAt(p []byte, off int64) (int, error) {
+	if f.after--; f.after < 0 {
+		return 0, f.err
+	}
+	return f.ReaderAt.ReadAt(p, off)
+}
+
+// full has room for so many octets.
+type full struct {
+	room int
+	err  error
+}
+
+func (f *full) Write(p []byte) (int, error) {
+	if f.room -= len(p); f.room < 0 {
+		return 0, f.err
+	}
+	return len(p), nil
+}
+
+func TestManyRecipientsAreToldInOneNotice(t *testing.T) {
+	n := failure()
+	full := n.Recipients[0]
+	full.Reply, full.Attempts = "550 5.7.1 go away", 2
+	n.Recipients = nil
+	for i := range maxTold + 50 {
+		full.Address.Local = fmt.Sprintf("user%03d", i)
+		n.Recipients = append(n.Recipients, full)
+	}
+	got := parsed(t, written(t, n))
+	text := got.parts[0].content
+	if subject := got.header.Get("Subject"); subject != "Your message to user000@example.net and 149 other addresses could not be delivered" {
+		t.Errorf("subject %q", subject)
+	}
+	if strings.Count(text, "go away") != 1 || strings.Count(text, "@example.net\r\n") != maxTold || !strings.Contains(text, "There are 50 more addresses") {
+		t.Errorf("people read\n%s", text)
+	}
+	if len(got.recipients) != len(n.Recipients) {
+		t.Errorf("%d recipients in the report, want %d", len(got.recipients), len(n.Recipients))
+	}
+}
+
+func TestNamesWithoutADomainGetOne(t *testing.T) {
+	n := failure()
+	n.Hostname = "box"
+	n.To, n.Recipients[0].Address = mail.Address{Local: "postmaster"}, mail.Address{Local: "postmaster"}
+	n.Recipients[0].Status, n.Recipients[0].Reply = "5.4.4", ""
+	got := parsed(t, written(t, n))
+	if to := got.header.Get("To"); to != "<postmaster@box>" {
+		t.Errorf("to %q", to)
+	}
+	if got.message.Get("Reporting-Mta") != "x-local-hostname; box" || !strings.Contains(got.parts[0].content, "mail for box") {
+		t.Errorf("%q\n%s", got.message, got.parts[0].content)
 	}
 }
 

@@ -3,6 +3,7 @@ package dsn
 import (
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestShownTextIsHarmless(t *testing.T) {
@@ -55,4 +56,45 @@ func TestFieldsAreFolded(t *testing.T) {
 	if unfolded := strings.ReplaceAll(b.String(), "\r\n ", " "); strings.Count(unfolded, "\r\n") != 1 {
 		t.Errorf("it does not unfold: %q", b.String())
 	}
+}
+
+func FuzzEmbedded(f *testing.F) {
+	for _, s := range []string{"b\u00f8b@x.test", `a\x{F8}`, `\x{110000}`, `\x{`, "a+b=c \\", "\U0010ffff\u0001"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if plain, ok := unembed(s); ok && !utf8.ValidString(plain) {
+			t.Errorf("%q means %q, which is no UTF-8", s, plain)
+		}
+		if !utf8.ValidString(s) || printable(s) != s {
+			return
+		}
+		xtext := embedded(s)
+		if !isASCII(xtext) || strings.ContainsAny(xtext, " +=") {
+			t.Errorf("%q became %q", s, xtext)
+		}
+		if plain, ok := unembed(xtext); !ok || plain != s {
+			t.Errorf("%q became %q, which means %q (%v)", s, xtext, plain, ok)
+		}
+	})
+}
+
+func FuzzHeader(f *testing.F) {
+	for _, s := range []string{"", "A: b\r\n\r\nx", "From a b\r\nA: b\r\n c\r\nd", "\r\n", "A: b", "x\r\n"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		header, err := Header(strings.NewReader(s), int64(len(s)))
+		if err != nil || !strings.Contains(s, string(header)) || strings.Contains(string(header), "\r\n\r\n") {
+			t.Fatalf("%q has the header %q (%v)", s, header, err)
+		}
+		Suppressed(header)
+		o := &returned{header: header}
+		if id := o.messageID(); id != "" && !messageIDForm.MatchString(id) {
+			t.Errorf("Message-ID %q", id)
+		}
+		if s := o.subject() + o.date(); strings.ContainsAny(s, "\r\n\x00") {
+			t.Errorf("shown %q", s)
+		}
+	})
 }

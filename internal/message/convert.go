@@ -38,8 +38,9 @@ func SevenBit(dst io.Writer, src io.ReaderAt, size int64) error {
 // ASCII. Only what has to change does, in the way of ShortenLines: parts are encoded;
 // where they are text, a CR or LF alone is taken for a line end, unless they have
 // NULs. Parts that are left as they are but have called themselves binary, or 8bit,
-// no longer do, nor does what encloses them (RFC 2045 §6.4). Lines outside of parts
-// that are not allowed are left out.
+// no longer do, nor does what encloses them (RFC 2045 §6.4); but if there is nothing
+// else to do, a message that calls itself 8bit and is ASCII stays what it is. Lines
+// outside of parts that are not allowed are left out.
 //
 // A *FormError says that it is not possible, for instance since a part is signed
 // (RFC 1847 §2.1): nothing has been written then. Size is the message's, in octets.
@@ -49,6 +50,9 @@ func Lines(dst io.Writer, src io.ReaderAt, size int64, eightBit bool) error {
 	edits, err := w.plan()
 	if err != nil {
 		return formError(err)
+	}
+	if !slices.ContainsFunc(edits, func(e edit) bool { return !e.label }) {
+		edits = nil // a signature may be over the labels
 	}
 	end := endWatcher{w: dst, last: [2]byte{'\r', '\n'}}
 	if err := apply(&end, src, size, edits); err != nil {
@@ -102,16 +106,17 @@ func (w *walker) relabel() {
 	if !ok || !w.goal.lines || w.part.coding.count != 1 || !slices.Contains(identities, coding) {
 		return
 	}
-	label := ""
-	switch {
-	case w.goal.ascii && (coding == "8bit" || coding == "binary"):
+	label := "8bit"
+	if w.goal.ascii {
 		label = "7bit"
-	case coding == "binary":
-		label = "8bit"
-	default:
+	}
+	if coding != "binary" && (coding != "8bit" || label == "8bit") {
 		return
 	}
-	w.insert(w.part.coding.from, w.part.coding.to, "Content-Transfer-Encoding: "+label+"\r\n")
+	w.edits = append(w.edits, edit{
+		from: w.part.coding.from, to: w.part.coding.to, do: insertText, label: coding == "8bit",
+		text: "Content-Transfer-Encoding: " + label + "\r\n",
+	})
 }
 
 // lineEnder makes CRLF of each CR and each LF that is alone.

@@ -83,6 +83,8 @@ const (
 func TestAMessageBecomesSevenBit(t *testing.T) {
 	for _, c := range []struct{ name, content, want string }{
 		{"nothing to do", "A: b\r\n\r\n=\r\n", "A: b\r\n\r\n=\r\n"},
+		{"labels alone", mixed + "--b\r\nContent-Transfer-Encoding: 8bit\r\n\r\nplain\r\n--b--\r\n", mixed + "--b\r\nContent-Transfer-Encoding: 8bit\r\n\r\nplain\r\n--b--\r\n"},
+		{"a label that is never allowed", versioned + "Content-Transfer-Encoding: binary\r\n\r\nplain\r\n", versioned + "Content-Transfer-Encoding: 7bit\r\n\r\nplain\r\n"},
 		{"plain text", "A: b\r\n\r\nIt is fünf.\r\n", "A: b\r\nContent-Transfer-Encoding: quoted-printable\r\nMIME-Version: 1.0\r\n\r\nIt is f=C3=BCnf.\r\n"},
 		{
 			"label in its place", versioned + "Content-Transfer-Encoding: 8BIT\r\nA: b\r\n\r\nIt is fünf.\r\n",

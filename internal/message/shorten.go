@@ -60,6 +60,9 @@ type edit struct {
 	do       change
 	// text is what comes in their place, in insertText.
 	text string
+	// label says that it only corrects a part's label, which alone is no reason to
+	// change a message.
+	label bool
 	// line is what is folded, in foldLine.
 	line addressLine
 	// normal says that CR and LF alone become line ends before they are encoded.
