@@ -105,6 +105,8 @@ func (e *engine) smtpSessions() func() session.Session {
 		CommandTimeout:  e.cfg.SMTP.CommandTimeout.Duration(),
 		DataTimeout:     e.cfg.SMTP.DataTimeout.Duration(),
 		MaxHold:         limits.MaxHold.Duration(),
+		MinDeliverBy:    e.cfg.SMTP.MinDeliverBy.Duration(),
+		MaxPriority:     limits.MaxPriority,
 		TLSAvailable:    func() bool { return e.certs == nil || e.certs.Ready() },
 		Product:         product,
 	}

@@ -141,6 +141,7 @@ type Submission struct {
 	RecipientsPerHour int      `toml:"recipients_per_hour" min:"1" off:"-1" doc:"Recipients that one account may send to in an hour, those of all messages counted together. -1: no limit."`
 	RecipientsPerDay  int      `toml:"recipients_per_day" min:"1" off:"-1" doc:"Recipients that one account may send to in a day. -1: no limit."`
 	MaxHold           Duration `toml:"max_hold" max:"365d" doc:"How far ahead a sender may set the time of a message's release (FUTURERELEASE, RFC 4865). 0s: not at all."`
+	MaxPriority       int      `toml:"max_priority" min:"1" max:"9" off:"-1" doc:"The highest priority that a sender may give a message (MT-PRIORITY, RFC 6710); a higher one is lowered to it. Strangers have none above 0, relay clients all. -1: 0."`
 	HideClient        bool     `toml:"hide_client" doc:"Leave the name and address of the sender's computer out of the Received field (RFC 5321, section 4.4), where all recipients could read them. The log has them in any case."`
 }
 
@@ -164,6 +165,7 @@ type SMTP struct {
 	MaxReceived         int      `toml:"max_received" min:"30" max:"1000" doc:"Received fields in a message; one with more is in a loop and refused (RFC 5321 §6.3)."`
 	CommandTimeout      Duration `toml:"command_timeout" min:"1s" max:"1h" doc:"How long a client may think before its next command (RFC 5321 §4.5.3.2.7: five minutes)."`
 	DataTimeout         Duration `toml:"data_timeout" min:"1s" max:"1h" doc:"How long a client may pause within a message (RFC 5321 §4.5.3.2.5: three minutes)."`
+	MinDeliverBy        Duration `toml:"min_deliver_by" max:"24h" doc:"The least time in which a sender may want a message delivered or else returned; announced as DELIVERBY (RFC 2852). 0s: any."`
 	RecipientDelimiters string   `toml:"recipient_delimiters" doc:"Characters, each of which ends the mailbox's name in an address: with \"+\", mail for user+tag goes to user. Empty: none."`
 }
 
@@ -219,6 +221,7 @@ func Default() *Config {
 		OAuth: OAuth{Claim: "email"},
 		Submission: Submission{
 			MessagesPerHour: 500, MessagesPerDay: 2000, RecipientsPerHour: 2000, RecipientsPerDay: 5000, MaxHold: 30 * day,
+			MaxPriority: 4,
 		},
 		SMTP: SMTP{
 			MaxSize: 50 * MiB, MaxRecipients: 1000, MaxTransactions: 1000, MaxErrors: 25, MaxUnknown: 10, MaxReceived: 50,
