@@ -14,6 +14,7 @@ import (
 var (
 	errNoTLS    = errors.New("TLS is not set up here")
 	errTLSTwice = errors.New("TLS is on already")
+	errTurned   = errors.New("the session that accepted the connection has handed it on")
 )
 
 // startTLS makes the handshake that a session asked for, and forgets what came
@@ -42,6 +43,8 @@ func (c *conn) startTLS(step *session.Step) error {
 // mayStartTLS reports what speaks against a handshake.
 func (c *conn) mayStartTLS() error {
 	switch {
+	case c.turned:
+		return errTurned
 	case c.l.TLS == nil || !c.l.StartTLS:
 		return errNoTLS
 	case c.info.TLS != nil:

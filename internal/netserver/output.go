@@ -63,6 +63,9 @@ func (w *bodyWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Flush sends what was kept.
+func (w *bodyWriter) Flush() error { return (*conn)(w).flush() }
+
 // buffer keeps p; what does not fit is sent in writes as large as the buffer.
 func (c *conn) buffer(p []byte) error {
 	for len(p) > outSize-c.out.n {

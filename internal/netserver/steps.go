@@ -104,7 +104,7 @@ func (c *conn) become(next session.Session) (session.Step, error) {
 	}
 	c.started = false
 	c.sess.Event(session.Closed)
-	c.sess, c.started, c.asked = next, true, false
+	c.sess, c.started, c.asked, c.turned = next, true, false, true
 	return next.Start(&c.info), nil
 }
 

@@ -36,7 +36,8 @@
 //     with Conn.TLS set.
 //   - When a Step has Become, what there is to send is sent, and the connection
 //     goes on with that session: the one before gets Event(Closed), the new one
-//     Start.
+//     Start, and what the peer has sent already. It can't ask for StartTLS, in which
+//     the driver would play the wrong part.
 //
 // A client is a session too: its Start sends nothing and waits for the greeting,
 // its lines are replies, its replies are commands. Its driver (package netclient)
@@ -146,7 +147,8 @@ type Step struct {
 	Reply []byte
 	// Body, if not nil, is sent after Reply. It writes the exact octets of the
 	// wire, its terminator included. An error from it closes the connection,
-	// since the peer can't be told any more.
+	// since the peer can't be told any more. The writer that it gets may have a method
+	// Flush() error, which sends what was kept.
 	Body io.WriterTo
 	// Next is what to read next.
 	Next Mode
