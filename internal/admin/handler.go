@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 
 	"postrider/internal/certs"
 	"postrider/internal/directory"
+	"postrider/internal/dkim"
 	"postrider/internal/fault"
 	"postrider/internal/login"
 	"postrider/internal/store"
@@ -22,6 +24,9 @@ import (
 type Options struct {
 	Directory *directory.Directory
 	Store     store.Store
+	// Keys are those that the server signs with; nil when none runs: they are made
+	// from Store then.
+	Keys *dkim.Keys
 	// Logins and Certs are those of the server; nil when none runs. What needs
 	// them is then answered with NotFound.
 	Logins *login.Service
@@ -32,6 +37,7 @@ type Options struct {
 type service struct {
 	directory *directory.Directory
 	store     store.Store
+	keys      *dkim.Keys
 	logins    *login.Service
 	certs     *certs.Manager
 }
@@ -74,7 +80,10 @@ func takes[A any](f func(s *service, c *call, a A) (any, error)) procedure {
 // Handler returns the administration of a server, or of a store and its directory
 // without one. It guards nothing: whoever can reach it may do everything.
 func Handler(o Options) http.Handler {
-	return &handler{service{directory: o.Directory, store: o.Store, logins: o.Logins, certs: o.Certs}}
+	if o.Keys == nil {
+		o.Keys = dkim.NewKeys(o.Store, slog.New(slog.DiscardHandler), nil)
+	}
+	return &handler{service{directory: o.Directory, store: o.Store, keys: o.Keys, logins: o.Logins, certs: o.Certs}}
 }
 
 // errNoServer is what a procedure returns that is about a running server.

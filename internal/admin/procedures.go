@@ -38,6 +38,13 @@ var procedures = map[string]procedure{
 	"cert.list":  takes(certList),
 	"cert.renew": takes(certRenew),
 
+	"dkim.generate": takes(dkimGenerate),
+	"dkim.rotate":   takes(dkimRotate),
+	"dkim.list":     takes(dkimList),
+	"dkim.activate": takes(dkimActivate),
+	"dkim.retire":   takes(dkimRetire),
+	"dkim.remove":   takes(dkimRemove),
+
 	"held.list":    takes(heldList),
 	"held.release": takes(heldRelease),
 	"held.drop":    takes(heldDrop),

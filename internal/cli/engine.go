@@ -16,6 +16,7 @@ import (
 	"postrider/internal/certs"
 	"postrider/internal/config"
 	"postrider/internal/directory"
+	"postrider/internal/dkim"
 	"postrider/internal/login"
 	"postrider/internal/netserver"
 	"postrider/internal/observe"
@@ -39,6 +40,7 @@ type engine struct {
 	directory *directory.Directory
 	logins    *login.Service
 	certs     *certs.Manager // nil: no listener has TLS
+	keys      *dkim.Keys
 	receiver  *receive.Receiver
 	server    *netserver.Server
 	sessions  map[string]func() session.Session // by protocol
@@ -54,6 +56,7 @@ func newEngine(cfg *config.Config, log *slog.Logger) (*engine, error) {
 	}
 	e.store = st
 	e.directory = openDirectory(cfg, st, log)
+	e.keys = dkim.NewKeys(st, log, nil)
 	if e.logins, err = openLogins(cfg, e.directory, log, e.metrics); err == nil {
 		e.certs, err = openCerts(cfg, st, log, e.metrics)
 	}
@@ -235,6 +238,7 @@ func (e *engine) run(ctx context.Context, listeners []opened, ready func()) erro
 	if e.certs != nil {
 		serve(func() error { return e.certs.Run(ctx) })
 	}
+	serve(func() error { return e.tendKeys(ctx) })
 	if err := e.store.Health(); err != nil {
 		e.log.Error("the store takes no mail", "error", err)
 	}
@@ -272,7 +276,7 @@ func (e *engine) serveAdmin(ctx context.Context, serve func(func() error)) error
 		page := observe.Handler(e.metrics, observe.Health{Ready: e.store.Health})
 		serve(func() error { return observe.Serve(ctx, ln, page, e.log) })
 	}
-	h := admin.Handler(admin.Options{Directory: e.directory, Store: e.store, Logins: e.logins, Certs: e.certs})
+	h := admin.Handler(admin.Options{Directory: e.directory, Store: e.store, Keys: e.keys, Logins: e.logins, Certs: e.certs})
 	serve(func() error { return socket.Serve(ctx, h) })
 	return nil
 }

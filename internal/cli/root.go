@@ -54,7 +54,7 @@ func newRoot(a *app) *cobra.Command {
 	root.SetCompletionCommandGroupID(groupCare)
 	root.AddCommand(
 		a.serveCommand(), a.demoCommand(), a.initCommand(),
-		a.domainCommand(), a.accountCommand(), a.aliasCommand(), a.mailboxCommand(),
+		a.domainCommand(), a.accountCommand(), a.aliasCommand(), a.mailboxCommand(), a.dkimCommand(), a.dnsCommand(),
 		a.configCommand(), a.doctorCommand(), a.certCommand(), a.authCommand(), a.heldCommand(), a.storeCommand(),
 		a.versionCommand(), a.manCommand(),
 	)

@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"postrider/internal/config"
+	"postrider/internal/resolver/zonetest"
 )
 
 func TestMain(m *testing.M) {
@@ -29,11 +30,13 @@ func TestScripts(t *testing.T) {
 		online bool
 	}{{"offline", false}, {"online", true}} {
 		t.Run(way.name, func(t *testing.T) {
+			z := zonetest.New(t, "")
+			settings := scriptConfig + fmt.Sprintf("[dns]\nservers = [%q]\n", z.Serve(t))
 			testscript.Run(t, testscript.Params{
 				Dir: filepath.Join("testdata", "script"),
 				Setup: func(e *testscript.Env) error {
 					e.Setenv("NO_COLOR", "1")
-					return os.WriteFile(filepath.Join(e.WorkDir, "postrider.toml"), []byte(scriptConfig), 0o600)
+					return os.WriteFile(filepath.Join(e.WorkDir, "postrider.toml"), []byte(settings), 0o600)
 				},
 				Condition: func(cond string) (bool, error) {
 					if cond == "online" {
@@ -47,6 +50,7 @@ func TestScripts(t *testing.T) {
 					"socket": socket,
 					"absent": absent,
 					"file":   fileHas,
+					"zone":   zoneHas(t, z),
 				},
 				RequireExplicitExec: true,
 			})
@@ -69,6 +73,8 @@ argon2_memory = "8MiB"
 argon2_time = 1
 [log]
 level = "debug"
+[publish]
+addresses = ["192.0.2.25"]
 `
 
 // site makes the data folder and, online, starts a server on it, which ends with
@@ -84,6 +90,22 @@ func site(online bool) func(*testscript.TestScript, bool, []string) {
 			return
 		}
 		ts.Defer(startServer(ts, dir))
+	}
+}
+
+// zoneHas lets the DNS have what a file says, with what it sets aside.
+func zoneHas(t *testing.T, z *zonetest.Zone) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) != 1 {
+			ts.Fatalf("usage: zone FILE")
+		}
+		text := ""
+		for line := range strings.Lines(ts.ReadFile(args[0])) {
+			if strings.Contains(line, " IN ") {
+				text += strings.TrimPrefix(line, ";")
+			}
+		}
+		z.Set(t, text)
 	}
 }
 

@@ -1,9 +1,6 @@
 package cli
 
 import (
-	"fmt"
-	"os"
-
 	"github.com/spf13/cobra"
 
 	"postrider/internal/config"
@@ -40,10 +37,8 @@ func (a *app) loadToServe() (*config.Config, config.Problems, error) {
 	if err := problems.Err(); err != nil {
 		return nil, nil, err
 	}
-	if cfg.Hostname == "" {
-		if cfg.Hostname, err = os.Hostname(); err != nil {
-			return nil, nil, fmt.Errorf("the machine does not say its name; write hostname into the configuration: %w", err)
-		}
+	if err := fillHostname(cfg); err != nil {
+		return nil, nil, err
 	}
 	return cfg, problems, haveData(cfg.Data)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/miekg/dns"
 )
 
 // Write writes records as a part of a zone file: each line that is not to be there
@@ -35,3 +37,6 @@ func Line(r Record) string { return strings.Join(strings.SplitN(r.RR.String(), "
 func Data(r Record) string { return strings.TrimPrefix(r.RR.String(), r.RR.Header().String()) }
 
 func trimDot(s string) string { return strings.TrimSuffix(s, ".") }
+
+// Type returns a record's type as a zone file has it.
+func Type(r Record) string { return dns.TypeToString[r.RR.Header().Rrtype] }
