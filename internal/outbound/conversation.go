@@ -20,6 +20,7 @@ type conversation struct {
 	idle time.Duration   // how long to wait for one
 
 	met, offersTLS bool // it has answered EHLO, and offers STARTTLS or has TLS
+	helo           string
 	noHandshake    bool // the connection ended in a handshake of TLS
 	reused         bool // what is left was lost on a connection that had been used
 
@@ -35,6 +36,7 @@ type conversation struct {
 // Next implements smtp.Source.
 func (c *conversation) Next(_ context.Context, peer *smtp.Peer) *smtp.Outgoing {
 	c.met = c.met || peer.Hostname != ""
+	c.helo = peer.Hostname
 	c.offersTLS = c.offersTLS || peer.StartTLS || peer.TLS != nil
 	for {
 		j := c.nextJob(peer)

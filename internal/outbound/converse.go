@@ -10,16 +10,14 @@ import (
 
 	"postrider/internal/netclient"
 	"postrider/internal/smtp"
+	"postrider/internal/tlspolicy"
 )
-
-// ErrNoTLS is what a policy is told of a host that offers no TLS.
-var ErrNoTLS = errors.New("the host does not offer STARTTLS")
 
 // converse connects to a host and sends it j, and what else waits for the hop.
 // When the way to it allows that, a handshake that fails is followed by another
 // connection without TLS.
 func (d *Deliverer) converse(ctx context.Context, h *hop, w *way, t *target, j *job) *conversation {
-	use := tlsUse(h.route, t)
+	use := tlsUse(h, t)
 	c := d.attempt(ctx, h, w, t, j, use)
 	for c.left != nil && c.reused {
 		// It had taken others before: a new connection shows what it was.
@@ -34,11 +32,11 @@ func (d *Deliverer) converse(ctx context.Context, h *hop, w *way, t *target, j *
 
 // tlsUse returns what holds for a host: the stricter of what the operator wants and
 // what is published.
-func tlsUse(r *Route, t *target) smtp.TLSUse {
+func tlsUse(h *hop, t *target) smtp.TLSUse {
 	switch {
-	case t.policy.MustTLS, r.TLS == TLSEncrypt, r.TLS == TLSVerify:
+	case t.policy.MustTLS, h.requireTLS, h.route.TLS == TLSEncrypt, h.route.TLS == TLSVerify:
 		return smtp.TLSMust
-	case r.TLS == TLSOff:
+	case t.policy.NeverTLS, h.route.TLS == TLSOff:
 		return smtp.TLSNever
 	}
 	return smtp.TLSMay
@@ -59,17 +57,25 @@ func (d *Deliverer) attempt(ctx context.Context, h *hop, w *way, t *target, j *j
 	o.TLS = use
 	o.Verified = t.policy.Verified || h.route.verifies()
 	secured := ""
+	found := tlspolicy.Outcome{SendingIP: addrOf(nc.LocalAddr()), ReceivingIP: t.address.Addr()}
 	err = netclient.Converse(d.cutting, nc, smtp.NewClient(o, c), netclient.Options{
 		ID: j.msg.ID.String(), TLS: tlsConfig(h.route, t), Implicit: h.route.Implicit, Stop: ctx,
 		WriteWait: d.o.Timeouts.Block, Now: d.o.Now,
-		OnHandshake: func(cs *tls.ConnectionState) { secured = tls.VersionName(cs.Version) },
+		OnHandshake: func(cs *tls.ConnectionState) {
+			secured = tls.VersionName(cs.Version)
+			if t.domain != nil {
+				found.Trust = t.policy.Assess(*cs)
+			}
+		},
 	})
-	d.judge(c, t, use, secured, err, local(nc))
+	found.Helo = c.helo
+	d.judge(c, use, secured, err, found)
 	return c
 }
 
 // judge notes how a connection has gone.
-func (d *Deliverer) judge(c *conversation, t *target, use smtp.TLSUse, secured string, err error, from net.Addr) {
+func (d *Deliverer) judge(c *conversation, use smtp.TLSUse, secured string, err error, found tlspolicy.Outcome) {
+	t := c.t
 	result := secured
 	if result == "" {
 		result = "plaintext"
@@ -79,11 +85,13 @@ func (d *Deliverer) judge(c *conversation, t *target, use smtp.TLSUse, secured s
 	switch {
 	case errors.As(err, &handshake), errors.Is(err, netclient.ErrInjected):
 		c.noHandshake = handshake != nil
-		t.report(from, err)
+		found.Failure = tlspolicy.Classify(err)
+		t.report(found)
 	case secured != "":
-		t.report(from, nil)
+		t.report(found)
 	case c.met && !c.offersTLS && use != smtp.TLSNever:
-		t.report(from, ErrNoTLS)
+		found.Failure = tlspolicy.FailureNoSTARTTLS
+		t.report(found)
 	}
 	if errors.Is(err, netclient.ErrInjected) {
 		d.log.Warn("plaintext was injected where TLS should begin: somebody on the way meddles, or the host is broken",
@@ -104,12 +112,11 @@ func (d *Deliverer) judge(c *conversation, t *target, use smtp.TLSUse, secured s
 	}
 }
 
-// report tells the host's policy.
-func (t *target) report(from net.Addr, err error) {
-	if t.domain == nil {
-		return
+// report tells the host's policy what was found.
+func (t *target) report(o tlspolicy.Outcome) {
+	if t.domain != nil {
+		t.domain.Report(t.policy, o)
 	}
-	t.domain.Report(t.host, t.address.Addr(), addrOf(from), err)
 }
 
 // dial connects.
@@ -168,8 +175,6 @@ func plain(err error) string {
 // settleWait bounds how long what was sent may take to be written down when the
 // server stops.
 const settleWait = 10 * time.Second
-
-func local(nc net.Conn) net.Addr { return nc.LocalAddr() }
 
 // addrOf returns the address of one end of a TCP connection.
 func addrOf(a net.Addr) netip.Addr {

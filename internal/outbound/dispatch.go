@@ -273,7 +273,7 @@ func (d *Deliverer) pass(ctx context.Context, l *store.Leased, name string, now 
 		return
 	}
 	d.mu.Lock()
-	h := d.hop(route, name, j.msg.Envelope.RequireTLS)
+	h := d.hop(route, &j.msg, name)
 	h.used = now
 	d.sites[name] = h
 	if h.dead(now) {
@@ -287,15 +287,16 @@ func (d *Deliverer) pass(ctx context.Context, l *store.Leased, name string, now 
 	d.mu.Unlock()
 }
 
-// hop returns the hop of a route and a domain, under mu.
-func (d *Deliverer) hop(route *Route, domain string, requireTLS bool) *hop {
-	key := route.hopKey(domain, requireTLS)
+// hop returns the hop of a message on its route, under mu.
+func (d *Deliverer) hop(route *Route, m *store.QueuedMessage, domain string) *hop {
+	key := route.hopKey(m, domain)
 	h := d.hops[key]
 	if h == nil {
 		if len(d.hops) >= maxHops {
 			d.forgetHops()
 		}
 		h = d.newHop(key, route, domain)
+		h.requireTLS, h.relaxed = m.Envelope.RequireTLS, relaxed(m)
 		d.hops[key] = h
 	}
 	return h
@@ -319,7 +320,7 @@ func (d *Deliverer) forgetHops() {
 // spawn starts connections of a hop as it bears and as there is work for, under
 // mu. A job that waits wakes an idle one first.
 func (d *Deliverer) spawn(h *hop) {
-	if d.stopped || d.ctx == nil || d.ctx.Err() != nil {
+	if d.stopped || d.ctx == nil || d.ctx.Err() != nil || d.o.Now().Before(h.notBefore) {
 		return
 	}
 	if h.idle > 0 && len(h.jobs) > 0 {

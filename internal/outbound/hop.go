@@ -18,6 +18,8 @@ type hop struct {
 	domain string // of its first job; the domain of all if the route is by MX
 	terms  Terms
 	rate   *rate.Limiter // nil: no limit
+	// requireTLS and relaxed are those of all its messages (RFC 8689 §4, §5).
+	requireTLS, relaxed bool
 
 	jobs      []*job // waiting, in their order
 	byMessage map[mail.ID]*job
@@ -37,6 +39,8 @@ type hop struct {
 	failed    *failure
 	deadUntil time.Time
 	failures  int
+
+	notBefore time.Time // its rate is used up until then
 
 	parked []string // destinations that wait for room here
 	used   time.Time
@@ -169,18 +173,23 @@ func (d *Deliverer) takeNow(h *hop, limit int) *job {
 	return j
 }
 
-// mayGo takes a message's part of the hop's rate; without one the hop is started
-// again when there is.
+// mayGo takes a message's part of the hop's rate. Without one the hop has to wait,
+// and is started again when there is.
 func (d *Deliverer) mayGo(h *hop) bool {
 	if h.rate == nil {
 		return true
 	}
-	r := h.rate.ReserveN(d.o.Now(), 1)
-	delay := r.DelayFrom(d.o.Now())
+	now := d.o.Now()
+	if now.Before(h.notBefore) {
+		return false
+	}
+	r := h.rate.ReserveN(now, 1)
+	delay := r.DelayFrom(now)
 	if delay <= 0 {
 		return true
 	}
-	r.CancelAt(d.o.Now())
+	r.CancelAt(now)
+	h.notBefore = now.Add(delay)
 	time.AfterFunc(delay, func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()

@@ -10,14 +10,15 @@ import (
 
 	"postrider/internal/fault"
 	"postrider/internal/resolver"
+	"postrider/internal/tlspolicy"
 )
 
 // target is one address of one host of a hop.
 type target struct {
 	host    string // its name, or its address
 	address netip.AddrPort
-	policy  HostPolicy
-	domain  DomainPolicy // nil: nothing to report to
+	policy  tlspolicy.Host
+	domain  *tlspolicy.Domain // nil: nothing to report to
 }
 
 // String returns the host as it is named to people.
@@ -31,22 +32,23 @@ func (t *target) String() string {
 
 // way is how the mail of a hop gets to its hosts.
 type way struct {
-	d          *Deliverer
-	route      *Route
-	hosts      []HostPort
-	domain     DomainPolicy
-	byDNS      bool // the hosts were found in the DNS, and not named by the operator
-	requireTLS bool
+	d        *Deliverer
+	route    *Route
+	hosts    []HostPort
+	domain   *tlspolicy.Domain
+	byDNS    bool // the hosts were found in the DNS, and not named by the operator
+	implicit bool // the domain has no MX record, and is its own host
+	relaxed  bool // it is to arrive whatever is wrong with TLS
 }
 
 // way finds the hosts of a hop. A failure that is final is about this domain.
-func (d *Deliverer) way(ctx context.Context, h *hop, domain string, requireTLS bool) (*way, *failure) {
-	w := &way{d: d, route: h.route, requireTLS: requireTLS}
+func (d *Deliverer) way(ctx context.Context, h *hop, domain string) (*way, *failure) {
+	w := &way{d: d, route: h.route, relaxed: h.relaxed}
 	if len(h.route.Hosts) > 0 && !h.route.MX {
 		for _, host := range h.route.Hosts {
 			w.add(host.Host, host.Port)
 		}
-		return w, w.policies(ctx, h.route.Hosts[0].Host, resolver.MX{})
+		return w, w.policies(ctx, h.route.Hosts[0].Host, resolver.MX{Authentic: true})
 	}
 	w.byDNS = true
 	if literal, ok := strings.CutPrefix(domain, "["); ok && len(h.route.Hosts) == 0 {
@@ -99,6 +101,7 @@ func (w *way) lookUp(ctx context.Context, domain string, port uint16) *failure {
 		f := final("5.4.6", "the DNS leads mail for "+domain+" to this server, which does not know that domain")
 		return &f
 	}
+	w.implicit = mx.Implicit
 	for _, host := range hosts {
 		w.add(host.Name, port)
 	}
@@ -121,14 +124,17 @@ func (w *way) before(ctx context.Context, hosts []resolver.Exchange) (before []r
 
 // policies finds what holds for the way.
 func (w *way) policies(ctx context.Context, domain string, mx resolver.MX) *failure {
-	if w.d.o.Policies == nil || w.domain != nil {
+	if w.d.o.Policies == nil || w.route.TLS != TLSAsPublished || w.route.Implicit {
 		return nil
 	}
-	p, err := w.d.o.Policies.Domain(ctx, domain, mx, w.requireTLS)
+	p, err := w.d.o.Policies.Domain(ctx, domain, mx)
 	if err != nil {
 		w.d.log.Info("how mail to a domain has to be protected can't be known now", "domain", domain, "error", err)
 		f := failing("4.7.5", "how mail to "+domain+" has to be protected could not be found out")
 		return &f
+	}
+	if w.relaxed {
+		p = p.Relaxed()
 	}
 	w.domain = p
 	return nil
@@ -161,9 +167,9 @@ func (w *way) targets(ctx context.Context) iter.Seq2[*target, *failure] {
 func (w *way) ofHost(ctx context.Context, host HostPort) ([]*target, *failure) {
 	found, err := w.addresses(ctx, host.Host)
 	if err != nil {
-		return nil, noAddress(host.Host, err)
+		return nil, w.noAddress(host.Host, err)
 	}
-	policy := HostPolicy{Fallback: true}
+	policy := tlspolicy.Host{Fallback: true}
 	if w.domain != nil {
 		policy, err = w.domain.Host(ctx, host.Host, found, host.Port)
 		if err != nil {
@@ -172,7 +178,8 @@ func (w *way) ofHost(ctx context.Context, host HostPort) ([]*target, *failure) {
 			return nil, &f
 		}
 		if policy.Skip != "" {
-			f := failing("4.7.1", policy.Skip)
+			w.domain.Report(policy, tlspolicy.Outcome{})
+			f := failing("4.7.5", host.Host+" can't be used: "+policy.Skip)
 			return nil, &f
 		}
 	}
@@ -228,10 +235,17 @@ func isPublic(ip netip.Addr) bool {
 // shared are addresses between providers and their customers (RFC 6598).
 var shared = netip.MustParsePrefix("100.64.0.0/10")
 
-func noAddress(host string, err error) *failure {
+// noAddress says what it means that a host has no address. That of a domain
+// without any record for mail is final; that of a host which the DNS or the
+// operator names is a mistake that somebody will mend.
+func (w *way) noAddress(host string, err error) *failure {
 	f := failing("4.4.3", "the address of "+host+" could not be looked up in the DNS")
-	if fault.Is(err, fault.NotFound) {
-		f = final("5.1.2", "there is no host "+host)
+	switch {
+	case !fault.Is(err, fault.NotFound):
+	case w.implicit:
+		f = final("5.1.2", host+" has neither a mail host nor an address in the DNS")
+	default:
+		f = failing("4.4.4", "the mail host "+host+" has no address in the DNS")
 	}
 	return &f
 }

@@ -10,7 +10,6 @@ package outbound
 
 import (
 	"context"
-	"crypto/tls"
 	"io"
 	"log/slog"
 	"net"
@@ -22,6 +21,7 @@ import (
 	"postrider/internal/mail"
 	"postrider/internal/resolver"
 	"postrider/internal/store"
+	"postrider/internal/tlspolicy"
 )
 
 // Limits that are no settings.
@@ -60,38 +60,6 @@ type Resolver interface {
 	Addresses(ctx context.Context, host string) (resolver.Addresses, error)
 }
 
-// Policies says how the way to a host has to be protected, and hears what was
-// found. Nil: nothing is known of any host, and TLS is used where it is offered.
-type Policies interface {
-	// Domain returns what holds for a domain's mail. The error is of kind Transient
-	// when that can't be known now.
-	Domain(ctx context.Context, domain string, mx resolver.MX, requireTLS bool) (DomainPolicy, error)
-}
-
-// DomainPolicy is what holds for one domain's mail.
-type DomainPolicy interface {
-	// Host returns what holds for one of its hosts. The error defers this host only.
-	Host(ctx context.Context, host string, a resolver.Addresses, port uint16) (HostPolicy, error)
-	// Report says how a connection to a host went: nil for TLS that the policy is
-	// content with.
-	Report(host string, remote, local netip.Addr, err error)
-}
-
-// HostPolicy is how the way to one host has to be protected.
-type HostPolicy struct {
-	// Skip, if not empty, is why mail of the domain may not go to this host.
-	Skip string
-	// MustTLS: not without TLS. Fallback: if the handshake fails it may be tried
-	// again without.
-	// Verified: Config lets no handshake succeed in which the host does not prove
-	// its name.
-	MustTLS, Fallback, Verified bool
-	// Config is the client's, with what it verifies.
-	Config *tls.Config
-	// Kind is the policy's name in logs: "dane", "mta-sts", "opportunistic", …
-	Kind string
-}
-
 // Signer makes the fields that go on top of a message before it is sent.
 type Signer interface {
 	// Sign returns whole header lines, or nothing. Eightbit and the like are settled
@@ -120,7 +88,9 @@ type Notification struct {
 type Options struct {
 	Store    Store
 	Resolver Resolver
-	Policies Policies
+	// Policies say how the way to a host has to be protected, and hear what was found.
+	// Nil: TLS is used where it is offered, whoever is there.
+	Policies *tlspolicy.Policies
 	Signer   Signer // nil: nothing is signed
 	// Originate sends a notification. Its error is tried again.
 	Originate func(ctx context.Context, n Notification) error

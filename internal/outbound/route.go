@@ -121,19 +121,28 @@ func sentBy(list []string, from mail.Address) bool {
 	return false
 }
 
-// hopKey names the hosts that a route leads a domain's mail to. Mail with the same
-// key may share a connection.
-func (r *Route) hopKey(domain string, requireTLS bool) string {
-	key := r.Name
-	if len(r.Hosts) == 0 {
-		key = domain
-	} else {
-		key = "route " + key
+// hopKey names the hosts that a route leads a message to, and how they have to be
+// spoken to. Mail with the same key may share a connection.
+func (r *Route) hopKey(m *store.QueuedMessage, domain string) string {
+	key := domain
+	if len(r.Hosts) > 0 {
+		key = "route " + r.Name
 	}
-	if requireTLS {
+	switch {
+	case m.Envelope.RequireTLS:
 		key += " requiretls"
+	case relaxed(m):
+		key += " relaxed"
 	}
 	return key
+}
+
+// TLSReport is the Warrant's name of reports about TLS, which arrive whatever is
+// wrong with it (RFC 8460 §3).
+const TLSReport = "TLS report"
+
+func relaxed(m *store.QueuedMessage) bool {
+	return m.Warrant.Kind() == store.ServerSends && m.Warrant.Name() == TLSReport
 }
 
 // verifies reports whether the operator wants the hosts' names proven.

@@ -39,8 +39,7 @@ func (d *Deliverer) giveBack(j *job) {
 // deliver tries the hosts of a hop for a job, and for others that come meanwhile
 // on the connection that it gets.
 func (d *Deliverer) deliver(ctx context.Context, h *hop, j *job) {
-	requireTLS := j.msg.Envelope.RequireTLS
-	w, f := d.way(ctx, h, j.domain, requireTLS)
+	w, f := d.way(ctx, h, j.domain)
 	if f != nil {
 		if ctx.Err() != nil {
 			d.giveBack(j)
