@@ -110,6 +110,7 @@ func (e *engine) smtpSessions() func() session.Session {
 		MaxHold:         limits.MaxHold.Duration(),
 		MinDeliverBy:    e.cfg.SMTP.MinDeliverBy.Duration(),
 		MaxPriority:     limits.MaxPriority,
+		Binary:          true,
 		TLSAvailable:    func() bool { return e.certs == nil || e.certs.Ready() },
 		Product:         product,
 	}
@@ -118,11 +119,10 @@ func (e *engine) smtpSessions() func() session.Session {
 
 // queue returns the store's queue, nil if mail for other hosts is not taken.
 func (e *engine) queue() store.Queue {
-	q, ok := e.store.(store.Queue)
-	if !ok || !e.cfg.Outbound.Accept {
+	if !e.cfg.Outbound.Accept {
 		return nil
 	}
-	return q
+	return e.store
 }
 
 // relayClients are the hosts that may relay.

@@ -25,6 +25,7 @@ type content struct {
 	// begins with a header; at most message.MaxFieldName of them.
 	held    []byte
 	started bool // the Received field has been written
+	top     int  // octets of it, and of the blank line that may follow it
 	// last are the message's last two octets so far; CRLF before the first.
 	last [2]byte
 	// messageID and hold are those of a submission, see acceptance.
@@ -106,6 +107,7 @@ func (c *content) start() error {
 	if c.scanner.Opening() == message.Text {
 		b = append(b, "\r\n"...)
 	}
+	c.top = len(b)
 	b = append(b, c.held...)
 	c.held, c.started = nil, true
 	_, err := c.store.Write(b)
@@ -138,15 +140,15 @@ func (r *Receiver) receivedField(tx *smtp.Transaction, now time.Time) message.Re
 // would send again what may be there. If ctx has ended before, nothing is stored.
 func (c *content) Commit(ctx context.Context) error {
 	defer c.Abort()
-	if err := c.commit(ctx, nil); err != nil {
+	if err := c.commit(ctx, false); err != nil {
 		return c.r.refuse(ctx, stageData, c.tx, nil, err)
 	}
 	return nil
 }
 
-// commit judges the message and delivers it. Revise, if not nil, may replace
-// what is stored before.
-func (c *content) commit(ctx context.Context, revise func(context.Context) error) error {
+// commit judges the message and delivers it. Long says that it has lines that have
+// to be shortened.
+func (c *content) commit(ctx context.Context, long bool) error {
 	c.scanner.End()
 	if err := c.judge(); err != nil {
 		return err
@@ -155,10 +157,8 @@ func (c *content) commit(ctx context.Context, revise func(context.Context) error
 	if err := c.complete(); err != nil {
 		return fault.Wrap(what, err)
 	}
-	if revise != nil {
-		if err := revise(ctx); err != nil {
-			return err
-		}
+	if err := c.revise(ctx, long); err != nil {
+		return err
 	}
 	if err := fitsSomewhere(routeOf(c.tx), c.store.Size()); err != nil {
 		return err
@@ -230,7 +230,7 @@ func (c *content) deliver(ctx context.Context) error {
 	})
 	c.r.kick(accept.Onward)
 	if accept.Hold.IsZero() { // else they are told when it is released
-		c.r.tellOfSuccess(context.WithoutCancel(ctx), accept.Envelope, w.told, c.received)
+		c.r.tellOfSuccess(context.WithoutCancel(ctx), &accept.Envelope, w.told, c.received)
 	}
 	return nil
 }

@@ -194,6 +194,7 @@ func (h *holder) release(ctx context.Context, m store.Held) error {
 		slog.Int("copies", len(done.Placed)),
 		slog.Time("due", m.Due),
 		slog.Duration("late", now.Sub(m.Due)))
+	h.r.tellOfRelease(context.WithoutCancel(ctx), &m)
 	return nil
 }
 

@@ -2,26 +2,81 @@ package receive
 
 import (
 	"context"
+	"io"
+	"log/slog"
 	"time"
 
+	"postrider/internal/dsn"
+	"postrider/internal/fault"
 	"postrider/internal/mail"
+	"postrider/internal/store"
 )
 
 // told is a recipient whose success the sender hears of from us.
 type told struct {
-	rcpt mail.Recipient
-	// expanded says that the address led to several, some of them at other hosts.
-	expanded bool
+	rcpt   mail.Recipient
+	action dsn.Action // Delivered, or Expanded where some of what it led to is elsewhere
 }
 
-// tell notes a recipient that its sender wants to hear the success of, if that is
-// this host's to tell (RFC 3461 §5.2.3, §5.2.7): not where the next host is asked.
+// tell notes a recipient whose success its sender wants to hear of, if that is this
+// host's to tell (RFC 3461 §5.2.3, §5.2.7): not where the next host is asked.
 func (w *route) tell(a *attempt) {
 	if a.rcpt.Notify&mail.NotifySuccess == 0 || a.onward || len(a.forwards) > 0 && !a.split {
 		return
 	}
-	w.told = append(w.told, told{rcpt: a.rcpt, expanded: len(a.forwards) > 0})
+	action := dsn.Delivered
+	if len(a.forwards) > 0 {
+		action = dsn.Expanded
+	}
+	w.told = append(w.told, told{a.rcpt, action})
 }
 
-func (r *Receiver) tellOfSuccess(ctx context.Context, e mail.Envelope, all []told, arrived time.Time) {
+// tellOfSuccess sends the sender of a message that is durable one notification about
+// the recipients that it wanted to hear of. If that fails the log says so: the
+// message is not less delivered for it.
+func (r *Receiver) tellOfSuccess(ctx context.Context, e *mail.Envelope, all []told, arrived time.Time) {
+	n := dsn.Notice{
+		ID: mail.NewID(r.o.Now()), Hostname: r.o.Hostname, Now: r.o.Now(), To: e.From, Envelope: *e, Arrived: arrived,
+	}
+	for _, t := range all {
+		if dsn.Wanted(e.From, t.rcpt.Notify, t.action) {
+			n.Recipients = append(n.Recipients, dsn.Recipient{Recipient: t.rcpt, Action: t.action})
+		}
+	}
+	if len(n.Recipients) == 0 {
+		return
+	}
+	err := r.Originate(ctx, Original{
+		ID: n.ID, To: n.To, What: "delivery notification", UTF8: n.UTF8(),
+		Write: func(w io.Writer) error {
+			_, err := n.WriteTo(w)
+			return err
+		},
+	})
+	if err != nil {
+		r.o.Logger.LogAttrs(ctx, slog.LevelError, "a sender was not told that its message was delivered",
+			slog.String("message", e.ID.String()), slog.String("from", e.From.String()),
+			slog.Any("reason", err), slog.String("advice", advice[fault.KindOf(err)]))
+	}
+}
+
+// tellOfRelease does so for a held message that is in its mailboxes now. Where its
+// recipients lead is looked up again.
+func (r *Receiver) tellOfRelease(ctx context.Context, m *store.Held) {
+	w := new(route)
+	for _, rcpt := range m.Envelope.Recipients {
+		if rcpt.Notify&mail.NotifySuccess == 0 {
+			continue
+		}
+		way, err := r.o.Directory.Resolve(ctx, rcpt.Address)
+		if err != nil { // it is at another host, or has gone
+			continue
+		}
+		a := attempt{rcpt: rcpt}
+		a.follow(way)
+		w.tell(&a)
+	}
+	e := m.Envelope
+	e.ID = m.ID
+	r.tellOfSuccess(ctx, &e, w.told, m.Received)
 }

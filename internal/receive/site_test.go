@@ -37,8 +37,11 @@ type site struct {
 	ctx      context.Context
 	teach    bool
 	now      func() time.Time
-	// submitter is who logs in by PLAIN; then the listener's role is submission.
-	submitter string
+	// submitter is who logs in by PLAIN; then the listener's role is submission,
+	// unless role says another one.
+	submitter, role string
+	remote          string // the client's address; empty: 192.0.2.1
+	options         Options
 }
 
 // logged is a log that is read while it is written.
@@ -116,7 +119,7 @@ func newLimitedSite(t testing.TB, wrap func(*storetest.Model) Store, limits Subm
 	}
 	log := slog.New(slog.NewTextHandler(&s.log, nil))
 	dir := directory.New(s.model, directory.Options{Postmaster: "admin@example.test", Delimiters: "+", Logger: log})
-	s.receiver = New(Options{
+	s.options = Options{
 		Store:      st,
 		Directory:  dir,
 		Rights:     dir,
@@ -124,7 +127,9 @@ func newLimitedSite(t testing.TB, wrap func(*storetest.Model) Store, limits Subm
 		Logger:     log,
 		Registerer: s.registry,
 		Now:        func() time.Time { return s.now() },
-	})
+		Hostname:   "mx.example.test",
+	}
+	s.receiver = New(s.options)
 	return s
 }
 
@@ -135,15 +140,25 @@ func (s *site) connect() *dialogue.Memory {
 		Listener: &session.Listener{Name: "test-mx", Protocol: "smtp", Role: "mx", Hostname: "mx.example.test", Teach: s.teach},
 		Now:      s.now,
 	}
+	if s.remote != "" {
+		c.Remote = netip.AddrPortFrom(netip.MustParseAddr(s.remote), 4711)
+	}
+	role := s.role
+	if role == "" && s.submitter != "" {
+		role = "submission"
+	}
+	if role != "" {
+		c.Listener.Name, c.Listener.Role = "test-"+role, role
+	}
+	var logins sasl.Authenticator
+	if role == "submission" || role == "relay" {
+		logins = &anybody{identity: sasl.Identity{Account: s.accounts[s.submitter], Address: s.submitter + "@example.test"}}
+	}
+	m := dialogue.NewMemory(smtp.New(s.receiver, logins, &smtp.Options{MaxHold: 30 * 24 * time.Hour, Binary: true}), c)
+	replies(s.t, m)
 	if s.submitter == "" {
-		m := dialogue.NewMemory(smtp.New(s.receiver, nil, nil), c)
-		replies(s.t, m)
 		return m
 	}
-	c.Listener.Name, c.Listener.Role = "test-submission", "submission"
-	logins := &anybody{identity: sasl.Identity{Account: s.accounts[s.submitter], Address: s.submitter + "@example.test"}}
-	m := dialogue.NewMemory(smtp.New(s.receiver, logins, &smtp.Options{MaxHold: 30 * 24 * time.Hour}), c)
-	replies(s.t, m)
 	say(s.t, m, "EHLO client.example.org")
 	wantPrefix(s.t, "AUTH", say(s.t, m, "AUTH PLAIN eA==")[0], "235 2.7.0")
 	return m

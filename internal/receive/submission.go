@@ -2,7 +2,6 @@ package receive
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"postrider/internal/directory"
@@ -233,49 +232,11 @@ func (s *submission) Commit(ctx context.Context) error {
 	if s.below != nil && s.below.Found() {
 		return s.r.refuse(ctx, stageData, s.tx, nil, &verdictBlind)
 	}
-	if err := s.commit(ctx, s.shorten); err != nil {
+	if err := s.commit(ctx, s.lines.Long()); err != nil {
 		return s.r.refuse(ctx, stageData, s.tx, nil, err)
 	}
 	if !s.hold.IsZero() {
 		s.r.wakeHolder()
 	}
 	return nil
-}
-
-// shorten replaces the stored content by one without over-long lines, if it has
-// any.
-func (s *submission) shorten(ctx context.Context) error {
-	if !s.lines.Long() || s.staysBinary() {
-		return nil
-	}
-	long := s.store
-	size := long.Size()
-	short, err := s.r.o.Store.NewContent(ctx, size+size/2)
-	if err != nil {
-		return err
-	}
-	if err := message.ShortenLines(short, long, size); err != nil {
-		short.Discard()
-		return unshortened(err)
-	}
-	s.store = short
-	long.Discard()
-	return nil
-}
-
-// unshortened returns the verdict on a message whose lines can't be shortened,
-// or the store's error.
-func unshortened(err error) error {
-	var e *message.LineError
-	if !errors.As(err, &e) {
-		return fault.Wrap("shorten lines", err)
-	}
-	reply := smtp.Reply{
-		Code: 554, Enhanced: "6.1",
-		Text: "The message has a line of more than 998 octets that can't be encoded: " + e.Why,
-	}
-	if e.Header {
-		reply.Enhanced = "6.0"
-	}
-	return &verdict{reason: "line too long", reply: reply, detail: e.Why}
 }
