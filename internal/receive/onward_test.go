@@ -26,6 +26,7 @@ type noted struct {
 	// refused is the error of the next Accept, as of one that can't settle.
 	refused error
 	after   func() // called once, after the next
+	settles bool   // settlements are made, too
 }
 
 // notedAccept is an Accept with its octets.
@@ -46,7 +47,11 @@ func (n *noted) Accept(ctx context.Context, a store.Accept) (store.Accepted, err
 	if err != nil {
 		return store.Accepted{}, err
 	}
-	done, err := n.Model.Accept(ctx, a)
+	given := a
+	if !n.settles {
+		given.Settle = nil
+	}
+	done, err := n.Model.Accept(ctx, given)
 	if err == nil && !done.Repeated {
 		n.accepts = append(n.accepts, notedAccept{a, string(b)})
 		n.settled = append(n.settled, a.Settle...)

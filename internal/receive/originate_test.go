@@ -132,6 +132,29 @@ func TestWhatCannotBeOriginatedIsAnErrorAndSettlesNothing(t *testing.T) {
 	}
 }
 
+func TestARowIsSettledWithItsNotice(t *testing.T) {
+	s, n := newOnwardSite(t)
+	n.settles, s.submitter = true, "alice"
+	wantPrefix(t, "message", s.deliver("<alice@example.test>", complete+"\r\n", "<x@far.example>"), "250 2.0.0")
+	leased, err := n.Lease(t.Context(), store.LeaseQuery{Destination: "far.example", Now: testTime, Until: testTime.Add(time.Minute), Limit: 1})
+	if err != nil || len(leased) != 1 {
+		t.Fatalf("leased %v, %v", leased, err)
+	}
+	o := notice(t, "alice@example.test")
+	o.Settle[0].RowLease = store.RowLease{Row: store.RowID{Message: leased[0].Message.ID}, Fence: leased[0].Fences[0]}
+	if err := s.receiver.Originate(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	usage, err := n.QueueUsage(t.Context())
+	if err != nil || usage.Rows != 0 || s.counts("alice") != "alice 1" {
+		t.Errorf("left %+v, %v; %s", usage, err, s.counts("alice"))
+	}
+	o.ID = mail.NewID(testTime)
+	if err := s.receiver.Originate(t.Context(), o); !fault.Is(err, fault.Denied) || s.counts("alice") != "alice 1" {
+		t.Errorf("under a stale lease: %v, %s", err, s.counts("alice"))
+	}
+}
+
 func TestTheSameNoticeAgainIsOne(t *testing.T) {
 	s, n := newOnwardSite(t)
 	o := notice(t, "alice@example.test")
