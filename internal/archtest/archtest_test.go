@@ -57,7 +57,7 @@ func TestImportsAreThoseOfTheTable(t *testing.T) {
 
 func TestPagesNameOnlyWhatIsThere(t *testing.T) {
 	all, _ := loadTree(t)
-	settings := []string{"pop3.lock", "smtp.max_received"}
+	settings := []string{"outbound.accept", "pop3.lock", "smtp.max_received"}
 	for _, page := range []string{"ARCHITECTURE.md", "FLOW.md"} {
 		for _, p := range checkNames(readPage(t, page), settings, all) {
 			t.Errorf("docs/%s: %s", page, p)
