@@ -11,7 +11,8 @@ RUN      ?= .
 
 # What the tests with real clients need, as Debian's packages.
 CLIENTS = curl fetchmail gcc getmail6 gnutls-bin gsasl libc6-dev libnet-ssleay-perl \
-	mpop msmtp mutt netcat-openbsd openssl python3 swaks telnet testssl.sh
+	mpop msmtp mutt netcat-openbsd openssl python3 python3-authres \
+	python3-dkim python3-nacl swaks telnet testssl.sh
 
 .PHONY: run build test lint unit race cross fuzz torture torture-short e2e bench docs clients clients-page clean
 
