@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"context"
 	"time"
 
 	"postrider/internal/dsn"
@@ -85,7 +86,7 @@ func (d *Deliverer) settlement(j *job, i int, o *outcome, now time.Time) (store.
 		if o.relayed {
 			return s, nil
 		}
-		return s, d.tell(j, row, o, dsn.Relayed, mail.NotifySuccess, s.Progress)
+		return s, d.tell(j, row, o, dsn.Relayed, s.Progress)
 	}
 	s.Progress.Attempts++
 	s.Progress.Last = now
@@ -102,10 +103,11 @@ func (d *Deliverer) settlement(j *job, i int, o *outcome, now time.Time) (store.
 		if ok {
 			return d.postpone(j, row, o, s, terms, next, now)
 		}
-		o.kind, o.status = failed, "5.4.7"
+		// Its code stays the last failure's: that is why (RFC 3464 §2.3.4).
+		o.kind = failed
 	}
 	s.Remove = true
-	return s, d.tell(j, row, o, dsn.Failed, mail.NotifyFailure, s.Progress)
+	return s, d.tell(j, row, o, dsn.Failed, s.Progress)
 }
 
 // postpone puts a row back until next, and tells of the delay if it is time.
@@ -120,22 +122,16 @@ func (d *Deliverer) postpone(j *job, row *store.Row, o *outcome, s store.Settlem
 		return s, nil
 	}
 	s.Progress.Delayed = true
-	tell := d.tell(j, row, o, dsn.Delayed, mail.NotifyDelay, s.Progress)
+	tell := d.tell(j, row, o, dsn.Delayed, s.Progress)
 	if tell != nil {
 		tell.RetryUntil = j.msg.Accepted.Add(terms.lifetime(j.msg.Envelope.From))
 	}
 	return s, tell
 }
 
-// tell returns what a notification says of a row, or nil when none is wanted
-// (RFC 3461 §4.1): a sender that said nothing wants to hear of failures and of
-// delays. Nobody is told of what has no reverse-path (RFC 5321 §4.5.5).
-func (d *Deliverer) tell(j *job, row *store.Row, o *outcome, a dsn.Action, when mail.Notify, p store.RowProgress) *dsn.Recipient {
-	wanted := row.Recipient.Notify
-	if wanted == 0 {
-		wanted = mail.NotifyFailure | mail.NotifyDelay
-	}
-	if notifyTo(&j.msg).IsZero() || wanted&when == 0 {
+// tell returns what a notification says of a row, or nil when none is wanted.
+func (d *Deliverer) tell(j *job, row *store.Row, o *outcome, a dsn.Action, p store.RowProgress) *dsn.Recipient {
+	if !dsn.Wanted(notifyTo(&j.msg), row.Recipient.Notify, a) || a != dsn.Failed && d.unattended(&j.msg) {
 		return nil
 	}
 	return &dsn.Recipient{
@@ -143,4 +139,17 @@ func (d *Deliverer) tell(j *job, row *store.Row, o *outcome, a dsn.Action, when 
 		Reply: o.says(), SMTPReply: o.reply != nil, Stage: string(o.stage),
 		LastAttempt: d.o.Now(), Attempts: max(p.Attempts, 1),
 	}
+}
+
+// unattended reports whether a message comes from a list or a machine, which has
+// no use for notices of delays and successes.
+func (d *Deliverer) unattended(m *store.QueuedMessage) bool {
+	ctx := context.Background()
+	r, err := d.o.Store.OpenQueued(ctx, m.ID)
+	if err != nil {
+		return false // it shows when it is sent
+	}
+	defer r.Close()
+	header, err := dsn.Header(r, r.Size())
+	return err == nil && dsn.Suppressed(header) != ""
 }
