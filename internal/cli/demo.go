@@ -35,6 +35,7 @@ type demoOptions struct {
 	accounts    int
 	strict      bool
 	config      string // a file merged over the demo's settings
+	relayTo     string // host and port that get what is not local; empty: it waits
 }
 
 // demoAccount is an account as the demo announces it.
@@ -159,6 +160,9 @@ func demoConfig(o demoOptions) (*config.Config, error) {
 	if !o.strict { // nor are their wrong passwords held against them
 		cfg.Login.MaxDelay, cfg.Login.PairFailures, cfg.Login.AddressFailures = 0, -1, -1
 	}
+	if err := demoOutbound(cfg, o.relayTo); err != nil {
+		return nil, err
+	}
 	base, err := parseBase(o.ports)
 	if err != nil {
 		return nil, err
@@ -175,6 +179,23 @@ func demoConfig(o demoOptions) (*config.Config, error) {
 		})
 	}
 	return cfg, overlayDemo(cfg, o, data)
+}
+
+// demoOutbound sends what is not local to one host, retrying within seconds, or
+// lets it wait in the queue.
+func demoOutbound(cfg *config.Config, relayTo string) error {
+	c := &cfg.Outbound
+	c.RetryFirst, c.RetryMax = config.Second, 10*config.Second
+	c.Connect, c.TLSReports = 5*config.Second, false
+	if relayTo == "" {
+		c.Enabled = false
+		return nil
+	}
+	if _, port, err := config.ParseHost(relayTo); err != nil || port == 0 {
+		return fmt.Errorf("--relay-to %q: give a host and a port, as 127.0.0.1:1025", relayTo)
+	}
+	cfg.Routes = []config.Route{{Name: "relay-to", Hosts: []string{relayTo}}}
+	return nil
 }
 
 // overlayDemo reads the demo's --config over its settings, and holds the result

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"sync"
 
@@ -20,12 +21,15 @@ import (
 	"postrider/internal/login"
 	"postrider/internal/netserver"
 	"postrider/internal/observe"
+	"postrider/internal/outbound"
 	"postrider/internal/pop3"
 	"postrider/internal/receive"
+	"postrider/internal/resolver"
 	"postrider/internal/sasl"
 	"postrider/internal/session"
 	"postrider/internal/smtp"
 	"postrider/internal/store"
+	"postrider/internal/tlspolicy"
 )
 
 // adminSocket is where the data folder's administration socket is.
@@ -42,8 +46,14 @@ type engine struct {
 	certs     *certs.Manager // nil: no listener has TLS
 	keys      *dkim.Keys
 	receiver  *receive.Receiver
+	resolver  *resolver.Resolver
+	policies  *tlspolicy.Policies
+	deliverer *outbound.Deliverer
 	server    *netserver.Server
 	sessions  map[string]func() session.Session // by protocol
+
+	mu        sync.Mutex
+	listening []netip.AddrPort // where mail is taken, once it is
 }
 
 // newEngine opens the store and makes everything that needs it. The caller
@@ -59,6 +69,9 @@ func newEngine(cfg *config.Config, log *slog.Logger) (*engine, error) {
 	e.keys = dkim.NewKeys(st, log, nil)
 	if e.logins, err = openLogins(cfg, e.directory, log, e.metrics); err == nil {
 		e.certs, err = openCerts(cfg, st, log, e.metrics)
+	}
+	if err == nil {
+		err = e.openOutbound()
 	}
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
@@ -90,8 +103,9 @@ func (e *engine) smtpSessions() func() session.Session {
 			RecipientsPerHour: limits.RecipientsPerHour, RecipientsPerDay: limits.RecipientsPerDay,
 		},
 		HideClient: limits.HideClient,
-		Onward:     e.queue() != nil,
-		Rows:       e.queue(),
+		Onward:     e.cfg.Outbound.Accept,
+		Queue:      e.deliverer,
+		Rows:       e.store,
 		Records:    e.store,
 		Clients:    relayClients(e.cfg),
 		Hostname:   e.cfg.Hostname,
@@ -114,15 +128,10 @@ func (e *engine) smtpSessions() func() session.Session {
 		TLSAvailable:    func() bool { return e.certs == nil || e.certs.Ready() },
 		Product:         product,
 	}
-	return func() session.Session { return smtp.New(e.receiver, e.logins, o) }
-}
-
-// queue returns the store's queue, nil if mail for other hosts is not taken.
-func (e *engine) queue() store.Queue {
-	if !e.cfg.Outbound.Accept {
-		return nil
+	if len(e.cfg.Turns) > 0 {
+		o.Turner = e.deliverer
 	}
-	return e.store
+	return func() session.Session { return smtp.New(e.receiver, e.logins, o) }
 }
 
 // relayClients are the hosts that may relay.
@@ -229,12 +238,15 @@ func (e *engine) run(ctx context.Context, listeners []opened, ready func()) erro
 		closeAll(listeners)
 		return err
 	}
+	e.noteListening(listeners)
 	for i, l := range listeners {
 		e.log.Info("listening", "listener", l.Name, "protocol", l.Protocol, "address", l.socket.Addr().String(),
 			"tls", l.TLSMode(), "teach", l.Teach)
 		serve(func() error { return e.server.Serve(l.socket, served[i]) })
 	}
 	serve(func() error { return e.receiver.ReleaseHeld(ctx) })
+	serve(func() error { return e.runOutbound(ctx) })
+	serve(func() error { return e.policies.Run(ctx) })
 	if e.certs != nil {
 		serve(func() error { return e.certs.Run(ctx) })
 	}
@@ -258,6 +270,17 @@ func (e *engine) run(ctx context.Context, listeners []opened, ready func()) erro
 		return cause
 	}
 	return nil
+}
+
+// noteListening remembers where mail is taken.
+func (e *engine) noteListening(all []opened) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, l := range all {
+		if a, err := netip.ParseAddrPort(l.socket.Addr().String()); err == nil && l.Protocol == config.ProtocolSMTP {
+			e.listening = append(e.listening, a)
+		}
+	}
 }
 
 // serveAdmin starts the administration socket and, if it is configured, the

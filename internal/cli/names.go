@@ -33,7 +33,7 @@ func openResolver(cfg *config.Config) (*resolver.Resolver, error) {
 	if len(o.Servers) == 0 {
 		var err error
 		if o.Servers, err = resolver.SystemServers(resolvConf); err != nil {
-			return nil, hinted{fmt.Errorf("find DNS servers: %w", err), "Name them in the configuration: [dns] servers = [\"192.0.2.53\"]"}
+			o.Servers = []string{"127.0.0.1:53"} // as the system does, see resolv.conf(5)
 		}
 	}
 	return resolver.New(o)
@@ -61,10 +61,5 @@ func (e *engine) tendKeys(ctx context.Context) error {
 	if !e.cfg.DKIM.Enabled {
 		return nil
 	}
-	r, err := openResolver(e.cfg)
-	if err != nil {
-		e.log.Warn("nobody can be asked for names; new DKIM keys wait for \"postrider dkim activate\"", "error", err)
-		return nil
-	}
-	return e.keys.Run(ctx, lookupTXT(r), e.cfg.DKIM.Settle.Duration())
+	return e.keys.Run(ctx, lookupTXT(e.resolver), e.cfg.DKIM.Settle.Duration())
 }

@@ -76,5 +76,6 @@ With --json it prints one line when it is ready, for programs that test against 
 	f.BoolVar(&o.json, "json", false, "print one line of JSON when ready")
 	f.IntVar(&o.accounts, "accounts", 2, "make so many accounts (`N`)")
 	f.BoolVar(&o.strict, "strict", false, "no kindness to typists: what a real site has")
+	f.StringVar(&o.relayTo, "relay-to", "", "send what is not for example.test to `HOST:PORT`; else it waits in the queue")
 	return cmd
 }

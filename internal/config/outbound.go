@@ -15,6 +15,7 @@ import (
 type Outbound struct {
 	Accept       bool     `toml:"accept" doc:"Take mail for other hosts, from those who may send it: accounts, the hosts of [[relay]], and aliases that lead elsewhere. With false, all of it is refused."`
 	Enabled      bool     `toml:"enabled" doc:"Send what is in the queue. With false, mail for other hosts is still taken from those who may send, and waits."`
+	TLSReports   bool     `toml:"tls_reports" doc:"Count how TLS to other hosts went, and send the domains that ask for it (TLS-RPT, RFC 8460) a report each day, from the postmaster."`
 	Connections  int      `toml:"connections" min:"1" max:"10000" doc:"Connections to other hosts at a time, in all. Every destination gets its turn."`
 	PreferIPv4   bool     `toml:"prefer_ipv4" doc:"Try a host's IPv4 addresses before its IPv6 addresses."`
 	Source4      string   `toml:"source_ipv4" example:"192.0.2.25" doc:"The IPv4 address to send from. Empty: the system's choice."`
@@ -97,7 +98,7 @@ var defaultTerms = Terms{
 
 func defaultOutbound() Outbound {
 	return Outbound{
-		Accept: true, Enabled: true, Connections: 500, MaxReturn: 64 * KiB, Connect: 30 * Second, Idle: 2 * Second,
+		Accept: true, Enabled: true, TLSReports: true, Connections: 500, MaxReturn: 64 * KiB, Connect: 30 * Second, Idle: 2 * Second,
 		Command: 5 * Minute, Block: 3 * Minute, End: 10 * Minute, Terms: defaultTerms,
 	}
 }
