@@ -77,7 +77,7 @@ func runAll(t *testing.T, run func(*testing.T, *dialogue.Dialogue, *house) error
 }
 
 // houseHas is what dialogues may need of the house.
-var houseHas = []string{dialogue.NeedsTurner, dialogue.NeedsRelay}
+var houseHas = []string{dialogue.NeedsTurner, dialogue.NeedsRelay, dialogue.NeedsBinary}
 
 // house is a server in memory, with the demo's accounts.
 type house struct {
@@ -107,7 +107,7 @@ func newHouse(t *testing.T, needs []string) *house {
 			Onward:  slices.Contains(needs, dialogue.NeedsRelay),
 			Clients: []receive.Client{{Name: "office", Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}},
 		}),
-		options: &smtp.Options{MaxHold: time.Hour},
+		options: &smtp.Options{MaxHold: time.Hour, Binary: slices.Contains(needs, dialogue.NeedsBinary)},
 		access:  access.New(access.Options{Maildrops: model, Lock: store.Exclusive, Logger: log}),
 		logins:  login.New(login.Options{Directory: people, Policy: login.Policy{MaxDelay: -1}}),
 		vars:    map[string]string{},

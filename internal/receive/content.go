@@ -179,7 +179,7 @@ func (c *content) complete() error {
 			return err
 		}
 	}
-	if c.staysBinary() {
+	if c.isBinary() { // its end is part of it; revise makes lines
 		return nil
 	}
 	return c.endLine()

@@ -1,6 +1,7 @@
 package receive
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -59,6 +60,9 @@ func TestBinaryMessagesBecomeLinesForMailboxes(t *testing.T) {
 			if c.local && (a.Envelope.Body != mail.Body8BitMIME || strings.ContainsRune(a.octets, 0) || !strings.Contains(a.octets, "Content-Transfer-Encoding: base64")) {
 				t.Errorf("got %v, %.300q", a.Envelope.Body, a.octets)
 			}
+			if got := decodedBody(t, a.octets); c.local && got != body {
+				t.Errorf("the body has become %.50q (%d octets), want it as it came (%d)", got, len(got), len(body))
+			}
 			for _, o := range n.messages() {
 				if o.Envelope.Body != c.body {
 					t.Errorf("in the queue: %v, want %v", o.Envelope.Body, c.body)
@@ -66,6 +70,20 @@ func TestBinaryMessagesBecomeLinesForMailboxes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// decodedBody returns the body of a message without its encoding, if it has one.
+func decodedBody(t *testing.T, octets string) string {
+	t.Helper()
+	header, body, _ := strings.Cut(octets, "\r\n\r\n")
+	if !strings.Contains(header, "Content-Transfer-Encoding: base64") {
+		return body
+	}
+	b, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(body, "\r\n", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 func TestBinaryMessagesThatCannotBeConvertedAreRefused(t *testing.T) {
