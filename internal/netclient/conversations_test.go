@@ -1,6 +1,7 @@
 package netclient
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -350,4 +351,63 @@ var conversations = []conversation{
 		give: []*smtp.Outgoing{},
 		text: opening() + bye, want: "",
 	},
+	{
+		name: "PLAIN",
+		opts: smtp.ClientOptions{Login: &smtp.ClientLogin{Username: "u", Password: "p", Plaintext: true}},
+		text: opening("AUTH LOGIN PLAIN") + "C: AUTH PLAIN AHUAcA==\nS: 235 2.7.0 ok\nC: MAIL FROM:<a@example.test>\nS: 550\n" + bye,
+		want: "550 MAIL",
+	},
+	{
+		name: "PLAIN with a long password is sent when it is asked for",
+		opts: smtp.ClientOptions{Login: &smtp.ClientLogin{Username: "u", Password: strings.Repeat("p", 400), Plaintext: true}},
+		text: opening("AUTH PLAIN") + "C: AUTH PLAIN\nS: 334\nC: AHUAcHBw*\nS: 535 5.7.8 no\n" + bye,
+		want: "535 7.8 AUTH",
+	},
+	{
+		name: "LOGIN",
+		opts: smtp.ClientOptions{Login: &smtp.ClientLogin{Username: "u", Password: "p", Plaintext: true}},
+		text: opening("AUTH LOGIN") + "C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: dQ==\nS: 334 UGFzc3dvcmQ6\nC: cA==\nS: 454 4.7.0 later\n" + bye,
+		want: "454 7.0 AUTH",
+	},
+	{
+		name: "a challenge too many is cancelled",
+		opts: smtp.ClientOptions{Login: &smtp.ClientLogin{Username: "u", Password: "p", Plaintext: true}},
+		text: opening("AUTH PLAIN") + "C: AUTH PLAIN AHUAcA==\nS: 334 bW9yZQ==\nC: \\*\nS: 501 5.7.0 ok\n" + bye,
+		want: "454 7.0 AUTH local",
+	},
+	{
+		name: "a challenge that is no base64 is cancelled",
+		opts: smtp.ClientOptions{Login: &smtp.ClientLogin{Username: "u", Password: "p"}},
+		text: opening("AUTH SCRAM-SHA-256") + "C: AUTH SCRAM-SHA-256 *\nS: 334 !\nC: \\*\nS: 501 5.7.0 ok\n" + bye,
+		want: "454 7.0 AUTH local",
+	},
+	{
+		name: "success without proof of the server",
+		opts: smtp.ClientOptions{Login: &smtp.ClientLogin{Username: "u", Password: "p"}},
+		text: opening("AUTH SCRAM-SHA-256") + "C: AUTH SCRAM-SHA-256 *\nS: 235 2.7.0 sure\nX",
+		want: "?, lost AUTH",
+	},
+	{
+		name: "no password goes in the clear",
+		opts: smtp.ClientOptions{Login: &smtp.ClientLogin{Username: "u", Password: "p"}},
+		text: opening("AUTH PLAIN LOGIN") + bye,
+		want: "454 7.0 AUTH local",
+	},
+	{
+		name: "many recipients go in several flights",
+		give: []*smtp.Outgoing{outgoing(hello, many(600)...)},
+		text: opening("PIPELINING") + "C: MAIL FROM:<a@example.test>\n" + strings.Repeat("C: RCPT TO:<*@x.test>\n", 372) +
+			"S: 250\n" + strings.Repeat("S: 250\n", 372) + strings.Repeat("C: RCPT TO:<*@x.test>\n", 228) + "C: DATA\n" +
+			strings.Repeat("S: 550 5.1.1 no\n", 227) + "S: 452 4.5.3 too many\nS: 354\n" + message + "S: 250\n" + bye,
+		want: strings.Repeat("250 end of data, ", 372) + strings.Repeat("550 1.1 RCPT, ", 227) + "452 5.3 RCPT",
+	},
+}
+
+// many returns n addresses of x.test.
+func many(n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("%03d@x.test", i)
+	}
+	return all
 }
