@@ -130,3 +130,20 @@ func TestAStoreThatFailsWhileABinaryMessageIsConvertedKeepsNothing(t *testing.T)
 		m.Close()
 	}
 }
+
+func TestBinaryMessagesOfWhateverEndBecomeLines(t *testing.T) {
+	for _, content := range []string{"", "\r\n", "Subject: x", "Subject: x\r\n", "Subject: x\r\n\r\n", "Subject: x\r\n\r\nno end", "Subject: x\r\n\r\nends\n", "Subject: x\r\n\r\nends\r"} {
+		for _, who := range []string{"", "alice"} {
+			s, n := newOnwardSite(t)
+			s.submitter = who
+			if reply := s.sendBinary(content, "bob@example.test"); len(n.accepts) == 0 {
+				t.Errorf("%q by %q: got %q, want it taken", content, who, reply)
+				continue
+			}
+			octets := n.accepts[0].octets
+			if rest := strings.ReplaceAll(octets, "\r\n", ""); !strings.HasSuffix(octets, "\r\n") || strings.ContainsAny(rest, "\r\n") {
+				t.Errorf("%q by %q: stored %q, which is not lines", content, who, octets)
+			}
+		}
+	}
+}
