@@ -27,10 +27,11 @@ type Options struct {
 	// Keys are those that the server signs with; nil when none runs: they are made
 	// from Store then.
 	Keys *dkim.Keys
-	// Logins and Certs are those of the server; nil when none runs. What needs
-	// them is then answered with NotFound.
-	Logins *login.Service
-	Certs  *certs.Manager
+	// Logins, Certs and Deliverer are those of the server; nil when none runs. What
+	// needs them is then answered with NotFound.
+	Logins    *login.Service
+	Certs     *certs.Manager
+	Deliverer Deliverer
 }
 
 // service is Options, as the procedures see them.
@@ -40,6 +41,7 @@ type service struct {
 	keys      *dkim.Keys
 	logins    *login.Service
 	certs     *certs.Manager
+	deliverer Deliverer
 }
 
 // call is one procedure call under way.
@@ -83,7 +85,7 @@ func Handler(o Options) http.Handler {
 	if o.Keys == nil {
 		o.Keys = dkim.NewKeys(o.Store, slog.New(slog.DiscardHandler), nil)
 	}
-	return &handler{service{directory: o.Directory, store: o.Store, keys: o.Keys, logins: o.Logins, certs: o.Certs}}
+	return &handler{service{directory: o.Directory, store: o.Store, keys: o.Keys, logins: o.Logins, certs: o.Certs, deliverer: o.Deliverer}}
 }
 
 // errNoServer is what a procedure returns that is about a running server.

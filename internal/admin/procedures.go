@@ -1,5 +1,7 @@
 package admin
 
+import "postrider/internal/store"
+
 // procedures are all that a Handler knows, by name.
 var procedures = map[string]procedure{
 	"domain.add":    takes(domainAdd),
@@ -48,6 +50,19 @@ var procedures = map[string]procedure{
 	"held.list":    takes(heldList),
 	"held.release": takes(heldRelease),
 	"held.drop":    takes(heldDrop),
+
+	"queue.list":    takes(queueList),
+	"queue.show":    takes(queueShow),
+	"queue.read":    takes(queueRead),
+	"queue.stats":   takes(queueStats),
+	"queue.hold":    takes(queueChange(store.HoldRows)),
+	"queue.release": takes(queueChange(store.ReleaseRows)),
+	"queue.retry":   takes(queueChange(store.RetryRows)),
+	"queue.drop":    takes(queueChange(store.DropRows)),
+	"queue.bounce":  takes(queueBounce),
+	"queue.freeze":  takes(queueFreeze),
+	"queue.thaw":    takes(queueThaw),
+	"queue.frozen":  takes(queueFrozen),
 
 	"store.check": takes(storeCheck),
 	"store.usage": takes(storeUsage),

@@ -32,7 +32,7 @@ func TestAnAnswerThatIsCutOffIsAnError(t *testing.T) {
 
 func TestAProcedureThatTheServerDoesNotKnowNamesTheVersion(t *testing.T) {
 	_, h := newSite(t)
-	err := InProcess(h).ask(t.Context(), "queue.list", struct{}{}, nil)
+	err := InProcess(h).ask(t.Context(), "moon.phase", struct{}{}, nil)
 	if err == nil || !strings.Contains(err.Error(), "another version") {
 		t.Errorf("got %v, want a word on versions", err)
 	}

@@ -55,7 +55,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		a.serveCommand(), a.demoCommand(), a.initCommand(),
 		a.domainCommand(), a.accountCommand(), a.aliasCommand(), a.mailboxCommand(), a.dkimCommand(), a.dnsCommand(),
-		a.configCommand(), a.doctorCommand(), a.certCommand(), a.authCommand(), a.heldCommand(), a.storeCommand(),
+		a.configCommand(), a.doctorCommand(), a.certCommand(), a.authCommand(), a.heldCommand(), a.queueCommand(), a.storeCommand(),
 		a.versionCommand(), a.manCommand(),
 	)
 	completeNoFiles(root)

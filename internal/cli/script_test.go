@@ -58,7 +58,7 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-// scriptConfig has cheap passwords, and listeners on any free port.
+// scriptConfig has cheap passwords, listeners on any free port, and sends nothing.
 const scriptConfig = `
 hostname = "mail.example.org"
 postmaster = "postmaster@example.org"
@@ -71,21 +71,26 @@ address = "127.0.0.1:0"
 [passwords]
 argon2_memory = "8MiB"
 argon2_time = 1
+[outbound]
+enabled = false
 [log]
 level = "debug"
 [publish]
 addresses = ["192.0.2.25"]
 `
 
-// site makes the data folder and, online, starts a server on it, which ends with
-// the script.
+// site makes the data folder, with "queued" also some mail in its queue, and,
+// online, starts a server on it, which ends with the script.
 func site(online bool) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
-		if neg || len(args) > 0 {
-			ts.Fatalf("usage: site")
+		if neg || len(args) > 1 || len(args) == 1 && args[0] != "queued" {
+			ts.Fatalf("usage: site [queued]")
 		}
 		dir := ts.Getenv("WORK")
 		ts.Check(os.Mkdir(filepath.Join(dir, "data"), 0o700))
+		if len(args) == 1 {
+			fillQueue(ts, dir)
+		}
 		if !online {
 			return
 		}

@@ -71,3 +71,24 @@ func (d *Deliverer) Hops() []HopStatus {
 	slices.SortFunc(hops, func(a, b HopStatus) int { return cmp.Compare(a.Hop, b.Hop) })
 	return hops
 }
+
+// HopOf names the hop that a destination's rows went to last, as HopStatus does;
+// empty: it is not known.
+func (d *Deliverer) HopOf(destination string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if h := d.sites[destination]; h != nil {
+		return h.key
+	}
+	return ""
+}
+
+// Revive says that rows of these destinations may be due now, and that their hops
+// are to be tried though they could not be reached.
+func (d *Deliverer) Revive(destinations ...string) {
+	all := make(map[string]bool, len(destinations))
+	for _, name := range destinations {
+		all[name] = true
+	}
+	d.revive(all)
+}
