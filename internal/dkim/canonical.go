@@ -70,6 +70,13 @@ type body struct {
 
 const bodyBuffer = 4 << 10
 
+// What is written often; nobody changes them.
+var (
+	octetCR    = []byte{'\r'}
+	octetSpace = []byte{' '}
+	lineEnd    = []byte("\r\n")
+)
+
 func newBody(f form, to io.Writer) *body {
 	return &body{form: f, to: to, out: make([]byte, 0, bodyBuffer)}
 }
@@ -86,7 +93,7 @@ func (b *body) Write(p []byte) (int, error) {
 				p = p[1:]
 				continue
 			}
-			b.text([]byte{'\r'}) // one that ends no line
+			b.text(octetCR) // one that ends no line
 			continue
 		}
 		switch c := p[0]; {
@@ -110,7 +117,7 @@ func (b *body) Write(p []byte) (int, error) {
 func (b *body) text(p []byte) {
 	b.flushLines()
 	if b.space {
-		b.put([]byte{' '})
+		b.put(octetSpace)
 		b.space = false
 	}
 	b.put(p)
@@ -118,7 +125,7 @@ func (b *body) text(p []byte) {
 
 func (b *body) flushLines() {
 	for ; b.lines > 0; b.lines-- {
-		b.put([]byte("\r\n"))
+		b.put(lineEnd)
 	}
 }
 
@@ -144,11 +151,11 @@ func (b *body) flush() {
 // §3.4.3, §3.4.4).
 func (b *body) end() {
 	if b.cr {
-		b.text([]byte{'\r'})
+		b.text(octetCR)
 		b.cr = false
 	}
 	if b.begun || b.form == simple {
-		b.put([]byte("\r\n"))
+		b.put(lineEnd)
 	}
 	b.flush()
 }

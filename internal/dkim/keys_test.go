@@ -2,6 +2,7 @@ package dkim
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postrider/internal/fault"
@@ -165,6 +167,31 @@ func (s *site) publishAll() {
 		}
 		s.publish(k)
 	}
+}
+
+// TestRunLooksOnceAnHour lets days pass in a bubble.
+func TestRunLooksOnceAnHour(t *testing.T) {
+	secrets() // made outside: the bubble waits for no key
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.keys.now = time.Now
+		s.signing("example.org")
+		s.pair("example.org", "k2")
+		s.publishAll()
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- s.keys.Run(ctx, s.dns.txt, settling) }()
+		time.Sleep(settling - time.Minute)
+		synctest.Wait()
+		s.wantStates("k1-ed25519 active", "k1-rsa active", "k2-ed25519 pending", "k2-rsa pending")
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		s.wantStates("k1-ed25519 retired", "k1-rsa retired", "k2-ed25519 active", "k2-rsa active")
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestRotate(t *testing.T) {

@@ -1,10 +1,13 @@
 package dkim
 
 import (
+	"context"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -243,6 +246,58 @@ func TestAHeaderThatIsTooLongIsNotSigned(t *testing.T) {
 
 //go:embed testdata/rfc8463.txt
 var rfc8463 string
+
+// endless is content without an end, that fails at an octet.
+type endless struct{ fails int64 }
+
+func (e endless) ReadAt(p []byte, at int64) (int, error) {
+	head := "From: a@example.org\r\n\r\n"
+	for i := range p {
+		switch n := at + int64(i); {
+		case n >= e.fails:
+			return i, errors.New("the disk is broken")
+		case n < int64(len(head)):
+			p[i] = head[n]
+		default:
+			p[i] = "word \r\n"[n%7]
+		}
+	}
+	return len(p), nil
+}
+
+func TestContentThatCanNotBeReadIsNotSigned(t *testing.T) {
+	s := newSite(t)
+	s.signing("example.org")
+	for _, at := range []int64{0, 10, 100, 1 << 20} {
+		fields, err := s.signer().Sign(t.Context(), "example.org", endless{at}, 2<<20)
+		if err == nil || fields != nil {
+			t.Errorf("broken at %d: %v", at, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.signer().Sign(ctx, "example.org", endless{1 << 40}, 1<<40); err == nil {
+		t.Error("went on after it was told to stop")
+	}
+}
+
+func TestMemoryDoesNotGrowWithAMessage(t *testing.T) {
+	s := newSite(t)
+	s.signing("example.org")
+	octets := func(size int64) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := s.signer().Sign(t.Context(), "example.org", endless{size}, size); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	octets(1 << 20)
+	if small, large := octets(1<<20), octets(16<<20); large > small+256<<10 {
+		t.Errorf("%d octets for 1 MiB, %d for 16 MiB", small, large)
+	}
+}
 
 // TestSignaturesOfTheStandard verifies the message of RFC 8463, appendix A, which
 // has a signature of each algorithm.

@@ -30,25 +30,29 @@ func (k *Keys) Run(ctx context.Context, find TXT, settle time.Duration) error {
 // of settling: until then some resolvers may remember that there was none. The first
 // keys of a domain, before which nobody has asked, are activated when they are seen.
 func (k *Keys) Tend(ctx context.Context, find TXT, settle time.Duration) error {
-	pending := map[string]bool{}
+	pending := map[string][]Key{}
 	for key, err := range k.List(ctx, "") {
 		switch {
 		case fault.Is(err, fault.Corrupt):
 		case err != nil:
 			return err
 		case key.State == Pending:
-			pending[key.Domain] = true
+			pending[key.Domain] = append(pending[key.Domain], key)
 		}
 	}
-	for domain := range pending {
-		if err := k.tend(ctx, find, domain, settle); err != nil {
+	for domain, keys := range pending {
+		shown := map[string]error{} // by selector; asked for while nobody waits for us
+		for _, key := range keys {
+			shown[key.Selector] = find.Shows(ctx, key)
+		}
+		if err := k.tend(ctx, domain, shown, settle); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (k *Keys) tend(ctx context.Context, find TXT, domain string, settle time.Duration) error {
+func (k *Keys) tend(ctx context.Context, domain string, shown map[string]error, settle time.Duration) error {
 	k.change.Lock()
 	defer k.change.Unlock()
 	all, err := k.readable(ctx, domain)
@@ -62,10 +66,11 @@ func (k *Keys) tend(ctx context.Context, find TXT, domain string, settle time.Du
 	now := k.now().UTC().Truncate(time.Second)
 	ready := map[Algorithm]*secretKey{}
 	for _, key := range all {
-		if key.State != Pending {
+		is, asked := shown[key.Selector]
+		if key.State != Pending || !asked {
 			continue
 		}
-		if err := k.see(ctx, find, key, now); err != nil {
+		if err := k.see(ctx, key, is, now); err != nil {
 			return err
 		}
 		wait := settle
@@ -80,10 +85,9 @@ func (k *Keys) tend(ctx context.Context, find TXT, domain string, settle time.Du
 	return err
 }
 
-// see notes whether the DNS shows a key's record. While nobody knows, nothing
-// changes.
-func (k *Keys) see(ctx context.Context, find TXT, key *secretKey, now time.Time) error {
-	err := find.Shows(ctx, key.Key)
+// see notes whether the DNS shows a key's record, which it does if err is nil. While
+// nobody knows, nothing changes.
+func (k *Keys) see(ctx context.Context, key *secretKey, err error, now time.Time) error {
 	switch {
 	case err == nil && key.Seen.IsZero():
 		key.Seen = now
