@@ -12,6 +12,7 @@ import (
 
 	"postrider/internal/fault"
 	"postrider/internal/mail"
+	"postrider/internal/smtp"
 	"postrider/internal/store"
 	"postrider/internal/store/storetest"
 )
@@ -331,6 +332,29 @@ func TestAnAccountAtARelayListenerIsHeldToWhatAccountsAre(t *testing.T) {
 	wantPrefix(t, "another's address", s.deliver("<bob@example.test>", complete+"\r\n", "<x@far.example>"), "550 5.7.1")
 	wantPrefix(t, "its own", s.deliver("<alice@example.test>", complete+"\r\n", "<x@far.example>"), "250 2.0.0")
 	wantQueued(t, n, "<alice@example.test> → x@far.example (account alice@example.test)")
+}
+
+func TestAnAddressTrustedSinceAPOPLoginSendsAsItsAccount(t *testing.T) {
+	s, n := newOnwardSite(t)
+	tx := &smtp.Transaction{Client: &smtp.Client{
+		Role: "submission", Account: s.accounts["bob"], Login: "bob@example.test", Remote: netip.MustParseAddrPort("192.0.2.99:1"),
+	}}
+	tx.Envelope.From = mail.Address{Local: "bob", Domain: "example.test"}
+	to := mail.Recipient{Address: mail.Address{Local: "x", Domain: "far.example"}}
+	for _, err := range []error{s.receiver.Sender(t.Context(), tx), s.receiver.Recipient(t.Context(), tx, to)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	tx.Envelope.Recipients = append(tx.Envelope.Recipients, to)
+	c, err := s.receiver.Content(t.Context(), tx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantQueued(t, n, "<bob@example.test> → x@far.example (account bob@example.test)")
 }
 
 func TestAnAccountThatIsDisabledSendsNoMore(t *testing.T) {
