@@ -29,6 +29,7 @@ type conn struct {
 	in    input
 	out   output
 
+	early                 bool      // what is buffered had come before the last command was sent
 	broken                bool      // a write failed
 	asked                 bool      // session.Shutdown was given since the last input
 	readUntil, writeUntil time.Time // the deadlines as set; zero: unknown
@@ -160,6 +161,10 @@ func (c *conn) nextLine(step *session.Step) error {
 		switch line, got := c.in.line(&c.split); got {
 		case wire.HaveLine:
 			c.asked = false
+			if c.early {
+				line.Flaws |= wire.Early
+				c.early = false
+			}
 			*step = c.sess.Line(line)
 			if secret || step.Secret {
 				c.in.wipe()

@@ -253,3 +253,31 @@ func TestAnIdleConversationHoldsLittle(t *testing.T) {
 		t.Errorf("got a buffer of %d when there is nothing in it", len(in.b))
 	}
 }
+
+// TestAnAnswerBeforeTheQuestionIsNoAnswer: taken for one it would say of every
+// recipient what was said of the one before. A 421 may come at any time.
+func TestAnAnswerBeforeTheQuestionIsNoAnswer(t *testing.T) {
+	for _, tt := range []struct{ turns, want string }{
+		{"220 x\r\n250 x\r\n", "?, lost EHLO"},
+		{"220 x\r\n|250 x\r\n250 x\r\n", "?, lost MAIL"},
+		{"220 x\r\n|250 x\r\n421 4.3.2 bye\r\n", "421 3.2 MAIL, lost MAIL"},
+		{"220 x\r\n|250 x\r\n|250 x\r\n550 5.1.1 no\r\n", "?, lost RCPT"},
+		{"220 x\r\n|250 x\r\n|250 x\r\n|250 x\r\n|354 x\r\n250 taken\r\n", "?, lost end of data, uncertain"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ours, theirs := net.Pipe()
+			client, s := (&conversation{}).client()
+			ended := make(chan error, 1)
+			go func() { ended <- Converse(t.Context(), ours, client, Options{}) }()
+			go func() { _, _ = io.Copy(io.Discard, theirs) }()
+			for turn := range strings.SplitSeq(tt.turns, "|") {
+				_, _ = theirs.Write([]byte(turn))
+				synctest.Wait()
+			}
+			<-ended
+			if got := summarize(s.results); got != tt.want {
+				t.Errorf("%q: got %s, want %s", tt.turns, got, tt.want)
+			}
+		})
+	}
+}

@@ -34,6 +34,9 @@ var errBroken = errors.New("the connection is broken")
 
 // answer sends a step's commands and body.
 func (c *conn) answer(step *session.Step) error {
+	if len(step.Reply) > 0 || step.Body != nil {
+		c.early = c.in.buffered() > 0
+	}
 	if step.Body == nil {
 		return c.write(step.Reply)
 	}

@@ -77,6 +77,8 @@ func (c *client) Line(l wire.Line) session.Step {
 	if c.conn.Listener != nil && c.conn.Listener.Teach { // somebody plays the server by hand
 		l.Flaws &^= wire.BareLF | wire.BareCR
 	}
+	early := l.Flaws&wire.Early != 0
+	l.Flaws &^= wire.Early
 	if why := badReplyLine(l.Flaws); why != "" {
 		return c.lose(why)
 	}
@@ -84,6 +86,9 @@ func (c *client) Line(l wire.Line) session.Step {
 	switch {
 	case why != "":
 		return c.lose(why)
+	case early && c.in.code != 421:
+		// Taken for the answer it would put every later one off by one.
+		return c.lose("the server answered before it was asked")
 	case c.stage == StageHello:
 		c.hello.line(c.in.lines, l.Bytes)
 	}

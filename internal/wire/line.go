@@ -27,6 +27,9 @@ const (
 	BareLF
 	// BareCR: a CR without LF after it.
 	BareCR
+	// Early: it had come before that was sent which it should answer. Only a client's
+	// driver tells of it.
+	Early
 )
 
 // Limits of lines, in octets with the CRLF.
