@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -32,7 +31,7 @@ var errTLSA = errors.New("the certificate is none that the TLSA records allow")
 // dane looks for TLSA records and, if there are any, sets the host up by them
 // (RFC 7672 §2.2). Found is false when DANE does not apply.
 func (d *Domain) dane(ctx context.Context, h *Host, addresses resolver.Addresses, port uint16) (found bool) {
-	if !d.mx.Authentic || !d.p.o.Resolver.Validating() || strings.HasPrefix(h.Name, "[") {
+	if !d.mx.Authentic || !d.p.o.Resolver.Validating() || isAddress(h.Name) {
 		return false
 	}
 	for _, base := range d.bases(ctx, h.Name, addresses) {

@@ -22,8 +22,6 @@ func authenticMX(host string) resolver.MX {
 	return resolver.MX{Domain: host, Hosts: []resolver.Exchange{{Name: host}}, Authentic: true}
 }
 
-func noAddresses() resolver.Addresses { return resolver.Addresses{} }
-
 // tlsa writes the record of a certificate.
 func tlsa(usage, selector, matching int, c *x509.Certificate) string {
 	data := c.Raw
@@ -49,16 +47,6 @@ func secured(t *testing.T, records ...string) *house {
 		zone += "_25._tcp.mx1 " + r + "\n"
 	}
 	return newHouse(t, zone, nil)
-}
-
-// set makes these the TLSA records of mx1.
-func (h *house) set(t *testing.T, records ...string) {
-	t.Helper()
-	zone := baseZone
-	for _, r := range records {
-		zone += "_25._tcp.mx1 " + r + "\n"
-	}
-	h.zone.Set(t, zone)
 }
 
 func TestACertificateIsHeldToItsTLSARecords(t *testing.T) {

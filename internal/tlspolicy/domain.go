@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"net/netip"
 	"strings"
 
 	"postrider/internal/resolver"
@@ -14,7 +15,6 @@ type Kind string
 
 // The kinds.
 const (
-	KindSetting       Kind = "setting"       // the operator's
 	KindDANE          Kind = "dane"          // RFC 7672
 	KindDANEUnusable  Kind = "dane-unusable" // TLSA records that nobody can use: TLS, unauthenticated
 	KindSTS           Kind = "sts"           // RFC 8461, mode enforce
@@ -28,8 +28,8 @@ type Domain struct {
 	p       *Policies
 	name    string
 	mx      resolver.MX
-	setting Setting
 	policy  *STSPolicy // nil: none
+	relaxed bool
 }
 
 // Domain finds out what protects the mail for a domain, the next hop. Mx is what
@@ -39,8 +39,8 @@ type Domain struct {
 //
 // It may wait for a web server, a minute at most.
 func (p *Policies) Domain(ctx context.Context, domain string, mx resolver.MX) (*Domain, error) {
-	d := &Domain{p: p, name: domain, mx: mx, setting: p.o.Setting(domain)}
-	if d.setting.Level != Published || strings.HasPrefix(domain, "[") {
+	d := &Domain{p: p, name: domain, mx: mx}
+	if isAddress(domain) {
 		return d, nil
 	}
 	found, err := p.sts.find(ctx, domain)
@@ -54,16 +54,19 @@ func (p *Policies) Domain(ctx context.Context, domain string, mx resolver.MX) (*
 	return d, nil
 }
 
+// isAddress reports whether a destination or host is an address, with brackets or
+// without: the DNS publishes nothing about it.
+func isAddress(name string) bool {
+	_, err := netip.ParseAddr(name)
+	return err == nil || strings.HasPrefix(name, "[")
+}
+
 // Relaxed returns the destination as it is for mail that must arrive whatever
 // is wrong with TLS: reports about TLS (RFC 8460 §3), and messages with the field
-// TLS-Required: No (RFC 8689 §5). Nothing about it is reported. What the operator
-// has set stays.
+// TLS-Required: No (RFC 8689 §5). Nothing about it is reported.
 func (d *Domain) Relaxed() *Domain {
 	relaxed := *d
-	relaxed.policy = nil
-	if d.setting.Level == Published {
-		relaxed.setting.Level = May
-	}
+	relaxed.relaxed = true
 	return &relaxed
 }
 
@@ -74,8 +77,8 @@ type Host struct {
 	// Skip, if not empty, says why the host can't be used now; it may be used later.
 	// Nothing of a peer's is in it but names of hosts.
 	Skip string
-	// MustTLS says that nothing is sent without TLS, NeverTLS that TLS isn't used.
-	MustTLS, NeverTLS bool
+	// MustTLS says that nothing is sent without TLS.
+	MustTLS bool
 	// Fallback says that after a handshake that failed the host is tried again
 	// without TLS.
 	Fallback bool
@@ -83,7 +86,7 @@ type Host struct {
 	// REQUIRETLS wants (RFC 8689 §4.2.1).
 	Verified bool
 	// Config is the client's; its VerifyConnection refuses what has to be refused.
-	// Nil with Skip or NeverTLS.
+	// Nil with Skip.
 	Config *tls.Config
 
 	roots   *x509.CertPool
@@ -94,8 +97,8 @@ type Host struct {
 // Host says how to talk to a host of the destination at a port.
 func (d *Domain) Host(ctx context.Context, host string, addresses resolver.Addresses, port uint16) (Host, error) {
 	h := Host{Name: host, roots: d.p.o.Roots}
-	if d.setting.Level != Published {
-		d.bySetting(&h)
+	if d.relaxed {
+		h.opportunistic()
 		return h, ctx.Err()
 	}
 	if found := d.dane(ctx, &h, addresses, port); found {
@@ -119,26 +122,6 @@ func (h *Host) opportunistic() {
 	}
 }
 
-func (d *Domain) bySetting(h *Host) {
-	h.opportunistic()
-	h.Kind = KindSetting
-	switch d.setting.Level {
-	case Never:
-		h.NeverTLS, h.Fallback, h.Config = true, false, nil
-	case Encrypt:
-		h.MustTLS, h.Fallback = true, false
-	case Verify:
-		names := d.setting.Names
-		if len(names) == 0 {
-			names = []string{d.name, "." + d.name}
-			if d.mx.Authentic {
-				names = append(names, h.Name)
-			}
-		}
-		h.verify(names)
-	}
-}
-
 // bySTS applies the policy that the domain publishes (RFC 8461 §5).
 func (d *Domain) bySTS(h *Host) {
 	listed := d.policy.Matches(h.Name)
@@ -155,17 +138,12 @@ func (d *Domain) bySTS(h *Host) {
 		h.Skip, h.failure = "the MTA-STS policy of "+d.name+" does not list it", FailureValidation
 		return
 	}
-	h.verify([]string{h.Name})
-}
-
-// verify makes a certificate necessary that is valid for one of the names.
-func (h *Host) verify(names []string) {
-	h.MustTLS, h.Fallback, h.Verified = true, false, true
-	roots := h.roots
+	h.MustTLS, h.Verified = true, true // RFC 8461 §4.2
+	name, roots := h.Name, h.roots
 	h.Config = &tls.Config{
-		ServerName: h.Name, InsecureSkipVerify: true, // VerifyConnection does it, for several names
+		ServerName: h.Name, InsecureSkipVerify: true, // VerifyConnection does it, as Assess does
 		MinVersion:       tls.VersionTLS12,
-		VerifyConnection: func(s tls.ConnectionState) error { return verifyWeb(s, names, roots) },
+		VerifyConnection: func(s tls.ConnectionState) error { return verifyWeb(s, name, roots) },
 	}
 }
 
@@ -175,5 +153,5 @@ func (h *Host) Assess(s tls.ConnectionState) error {
 	if h.Verified {
 		return nil
 	}
-	return verifyWeb(s, []string{h.Name}, h.roots)
+	return verifyWeb(s, h.Name, h.roots)
 }

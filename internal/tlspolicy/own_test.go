@@ -18,9 +18,9 @@ func TestOurOwnPolicyIsOneThatWeCanRead(t *testing.T) {
 	if _, err := tlspolicy.ParseSTSPolicy(o.File()); err != nil {
 		t.Error(err)
 	}
-	other := o
+	same, other := o, o
 	other.Mode = tlspolicy.ModeTesting
-	if o.ID() != o.ID() || o.ID() == other.ID() || len(o.ID()) > 32 || o.TXT() != "v=STSv1; id="+o.ID()+";" {
+	if o.ID() != same.ID() || o.ID() == other.ID() || len(o.ID()) > 32 || o.TXT() != "v=STSv1; id="+o.ID()+";" {
 		t.Errorf("got the ids %s and %s, the record %s", o.ID(), other.ID(), o.TXT())
 	}
 	if week := (tlspolicy.OwnPolicy{Mode: tlspolicy.ModeNone}).File(); !strings.Contains(week, "max_age: 604800\r\n") {

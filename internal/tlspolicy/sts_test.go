@@ -135,6 +135,7 @@ func evilWebs(t *testing.T, h *house) map[string]struct {
 				case <-r.Context().Done():
 				}
 			}
+			panic(http.ErrAbortHandler) // no end
 		}, tlspolicy.FailureFetch},
 		"is broken":                 {good, policy("version: STSv1\nmode: enforce\n"), tlspolicy.FailurePolicy},
 		"has another's certificate": {h.ca.issue(t, nil, "www.example.test", "example.test"), policy(enforce), tlspolicy.FailurePolicyHost},

@@ -1,10 +1,9 @@
 // Package tlspolicy decides how a delivery to another host is protected, and
 // tells the domains that want to know what came of it.
 //
-// For each destination there is what the operator has set, or what the domain
-// publishes: DANE (RFC 7672), which wins, then MTA-STS (RFC 8461). Where there is
-// neither, TLS is used if it can be had. What was found is counted, and reported
-// daily to those who ask for it (TLS-RPT, RFC 8460).
+// What counts is what the destination publishes: DANE (RFC 7672), which wins, then
+// MTA-STS (RFC 8461). Where there is neither, TLS is used if it can be had. What was
+// found is counted, and reported daily to those who ask for it (TLS-RPT, RFC 8460).
 package tlspolicy
 
 import (
@@ -27,8 +26,6 @@ type Options struct {
 	Records store.Records
 	// Roots are the authorities that are trusted; nil: the system's.
 	Roots *x509.CertPool
-	// Setting returns what the operator wants for a destination; nil: nothing.
-	Setting func(domain string) Setting
 	// Dial connects to an address and port for HTTPS; nil: net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// AllowAddress says which addresses HTTPS may go to; nil: those that are public.
@@ -51,9 +48,6 @@ func New(o Options) *Policies {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	if o.Setting == nil {
-		o.Setting = func(string) Setting { return Setting{} }
-	}
 	if o.AllowAddress == nil {
 		o.AllowAddress = public
 	}
@@ -68,25 +62,4 @@ func New(o Options) *Policies {
 func public(a netip.Addr) bool {
 	a = a.Unmap()
 	return a.IsGlobalUnicast() && !a.IsPrivate()
-}
-
-// Level is what an operator wants of TLS.
-type Level uint8
-
-// The levels.
-const (
-	Published Level = iota // what the domain publishes; if nothing, as May
-	May                    // if it can be had, whatever is published
-	Encrypt                // always, whoever it is on the other side
-	Verify                 // always, with a certificate that is verified
-	Never                  // not at all
-)
-
-// Setting is what an operator wants for a destination.
-type Setting struct {
-	Level Level
-	// Names are those of which the certificate has to have one, for Verify; one that
-	// begins with a dot stands for all names below it. None: the domain and the names
-	// below it, and the name of the host if an authentic answer led to it.
-	Names []string
 }

@@ -4,15 +4,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"strings"
 	"time"
 )
 
 var errNoCertificate = errors.New("the server has no certificate")
 
 // verifyWeb holds a server's certificate to the rules of the web: a chain to one
-// of the roots (nil: the system's), at this time, and one of the names.
-func verifyWeb(s tls.ConnectionState, names []string, roots *x509.CertPool) error {
+// of the roots (nil: the system's), at this time, and the name.
+func verifyWeb(s tls.ConnectionState, name string, roots *x509.CertPool) error {
 	if len(s.PeerCertificates) == 0 {
 		return errNoCertificate
 	}
@@ -24,18 +23,14 @@ func verifyWeb(s tls.ConnectionState, names []string, roots *x509.CertPool) erro
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: chain, CurrentTime: time.Now()}); err != nil {
 		return err
 	}
-	return hasName(leaf, names)
+	return leaf.VerifyHostname(name)
 }
 
-// hasName wants one of the names in a certificate. One that begins with a dot
-// stands for all below it.
+// hasName wants one of the names in a certificate.
 func hasName(leaf *x509.Certificate, names []string) error {
 	var first error
 	for _, name := range names {
 		err := leaf.VerifyHostname(name)
-		if strings.HasPrefix(name, ".") {
-			err = hasNameBelow(leaf, name)
-		}
 		if err == nil {
 			return nil
 		}
@@ -44,14 +39,4 @@ func hasName(leaf *x509.Certificate, names []string) error {
 		}
 	}
 	return first
-}
-
-func hasNameBelow(leaf *x509.Certificate, suffix string) error {
-	for _, name := range leaf.DNSNames {
-		name = strings.ToLower(strings.TrimPrefix(name, "*"))
-		if strings.HasSuffix(name, strings.ToLower(suffix)) {
-			return nil
-		}
-	}
-	return x509.HostnameError{Certificate: leaf, Host: "*" + suffix}
 }
