@@ -45,15 +45,20 @@ func newWeb(t testing.TB) *web {
 		_ = s.ServeTLS(w, "", "")
 	}()
 	t.Cleanup(func() {
+		w.hangUp() // first: a server that says goodbye to nobody waits, and holds a lock
 		_ = s.Close()
 		<-ended
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		for _, c := range w.pipes { // whoever still says goodbye has nobody to listen
-			_ = c.Close()
-		}
 	})
 	return w
+}
+
+// hangUp ends all connections.
+func (w *web) hangUp() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.pipes {
+		_ = c.Close()
+	}
 }
 
 func (w *web) serve(rw http.ResponseWriter, r *http.Request) {
