@@ -15,7 +15,6 @@ import (
 
 	"postrider/internal/config"
 	"postrider/internal/dkim"
-	"postrider/internal/dsn"
 	"postrider/internal/mail"
 	"postrider/internal/outbound"
 	"postrider/internal/receive"
@@ -266,15 +265,7 @@ func (s *signer) Sign(ctx context.Context, m *store.QueuedMessage, content outbo
 			return nil, nil
 		}
 	}
-	header, err := dsn.Header(content, content.Size())
-	if err != nil {
-		return nil, err
-	}
-	domain := dkim.SigningDomain(header)
-	if domain == "" || !s.signer.Signs(ctx, domain) {
-		return nil, nil
-	}
-	return s.signer.Sign(ctx, domain, content, content.Size())
+	return s.signer.SignAuthor(ctx, content, content.Size())
 }
 
 var _ outbound.Resolver = (*resolver.Resolver)(nil)

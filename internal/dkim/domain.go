@@ -10,8 +10,10 @@ import (
 // at. It is empty when there is no From field, or more than one, when it can't be
 // read, or when its authors are of several domains. A key of example.org does not
 // sign for sub.example.org: who has mail there makes a key there.
-func SigningDomain(b []byte) string {
-	h := parseHeader(b)
+func SigningDomain(b []byte) string { return parseHeader(b).author() }
+
+// author is SigningDomain of a header that has been read.
+func (h *header) author() string {
 	if h.count("From") != 1 {
 		return ""
 	}

@@ -262,6 +262,16 @@ func (k *Keys) forget() {
 	k.active = nil
 }
 
+// sign reports whether any domain has an active key.
+func (k *Keys) sign(ctx context.Context) (bool, error) {
+	if _, err := k.signers(ctx, ""); err != nil {
+		return false, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.active) > 0, nil
+}
+
 // signers returns the active keys of a domain, RSA first; they are not changed.
 func (k *Keys) signers(ctx context.Context, domain string) ([]*secretKey, error) {
 	k.mu.Lock()

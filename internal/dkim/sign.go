@@ -58,12 +58,6 @@ type Signer struct {
 // NewSigner returns a signer that uses the active keys.
 func NewSigner(keys *Keys, s Settings) *Signer { return &Signer{keys: keys, settings: s} }
 
-// Signs reports whether a domain has a key: only then Sign reads anything.
-func (s *Signer) Signs(ctx context.Context, domain string) bool {
-	keys, err := s.keys.signers(ctx, domain)
-	return err == nil && len(keys) > 0
-}
-
 // Sign returns the DKIM-Signature fields, with their line ends, to be put on top of
 // a message that goes out as content says, octet by octet: one for each algorithm of
 // which the domain has an active key, made in one reading. It returns nothing if
@@ -83,6 +77,28 @@ func (s *Signer) Sign(ctx context.Context, domain string, content io.ReaderAt, s
 	if err != nil {
 		return nil, fault.Wrap("sign for "+domain, err)
 	}
+	return s.sign(ctx, domain, keys, h, content, size)
+}
+
+// SignAuthor is Sign for the domain of the message's author (SigningDomain).
+func (s *Signer) SignAuthor(ctx context.Context, content io.ReaderAt, size int64) ([]byte, error) {
+	const op = "sign for an author"
+	if some, err := s.keys.sign(ctx); err != nil || !some {
+		return nil, fault.Wrap(op, err)
+	}
+	h, err := readHeader(content, size)
+	if err != nil {
+		return nil, fault.Wrap(op, err)
+	}
+	domain := h.author()
+	keys, err := s.keys.signers(ctx, domain)
+	if err != nil || len(keys) == 0 {
+		return nil, fault.Wrap(op, err)
+	}
+	return s.sign(ctx, domain, keys, h, content, size)
+}
+
+func (s *Signer) sign(ctx context.Context, domain string, keys []*secretKey, h *header, content io.ReaderAt, size int64) ([]byte, error) {
 	b := &bodies{content: content, size: size, from: h.length}
 	b.want(relaxed)
 	if err := b.hash(ctx); err != nil {

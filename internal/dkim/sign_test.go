@@ -112,6 +112,24 @@ func TestNothingIsSignedWithoutAKey(t *testing.T) {
 	}
 }
 
+func TestTheAuthorsDomainSigns(t *testing.T) {
+	s := newSite(t)
+	other := strings.Replace(letter, "alice@example.org", "alice@example.net", 1)
+	for _, step := range []struct {
+		message string
+		keys    bool
+		want    int
+	}{{letter, false, 0}, {letter, true, 2}, {other, true, 0}} {
+		if step.keys {
+			s.signing("example.org")
+		}
+		fields, err := s.signer().SignAuthor(t.Context(), strings.NewReader(step.message), int64(len(step.message)))
+		if err != nil || strings.Count(string(fields), "d=example.org;") != step.want {
+			t.Errorf("keys %v: %v\n%s", step.keys, err, fields)
+		}
+	}
+}
+
 func TestARetiredKeyDoesNotSign(t *testing.T) {
 	s := newSite(t)
 	s.signing("example.org")
