@@ -36,7 +36,7 @@ func tlsUse(h *hop, t *target) smtp.TLSUse {
 	switch {
 	case t.policy.MustTLS, h.requireTLS, h.route.TLS == TLSEncrypt, h.route.TLS == TLSVerify:
 		return smtp.TLSMust
-	case t.policy.NeverTLS, h.route.TLS == TLSOff:
+	case h.route.TLS == TLSOff:
 		return smtp.TLSNever
 	}
 	return smtp.TLSMay
