@@ -45,10 +45,7 @@ func (b *contentBody) appendBDAT(p []byte) []byte {
 	return append(p, " LAST\r\n"...)
 }
 
-var (
-	errLonger  = errors.New("the content is longer than was announced")
-	errWritten = errors.New("the connection takes no more")
-)
+var errLonger = errors.New("the content is longer than was announced")
 
 // WriteTo implements io.WriterTo for the driver.
 func (b *contentBody) WriteTo(w io.Writer) (int64, error) {
