@@ -48,6 +48,8 @@ type history struct {
 	accepts  []store.Accept                    // those made, without content
 	bodies   []string                          // of accepts
 	drops    []*historyDrop                    // open
+	leases   []historyLease                    // that were given out, stale ones among them
+	onwards  int                               // messages queued so far
 }
 
 // historyBox is a mailbox in both stores, with the UIDs given in it so far, at
@@ -88,6 +90,17 @@ func (h *history) actions() map[string]func(*rapid.T) {
 		"dropHeld":      h.dropHeld,
 		"putRecord":     h.putRecord,
 		"removeRecord":  h.removeRecord,
+		"enqueue":       h.enqueue,
+		"enqueueMore":   h.enqueue,
+		"lease":         h.lease,
+		"leaseMore":     h.lease,
+		"leaseRows":     h.leaseRows,
+		"settle":        h.settle,
+		"acceptSettles": h.acceptSettles,
+		"unlease":       h.unlease,
+		"changeRows":    h.changeRows,
+		"setAside":      h.setAside,
+		"freeze":        h.freeze,
 		"openDrop":      h.openDrop,
 		"dropRemove":    h.dropRemove,
 		"closeDrop":     h.closeDrop,

@@ -18,6 +18,7 @@ func (h *history) compare(t *rapid.T) {
 	h.compareDirectory(t)
 	h.compareHeld(t)
 	h.compareRecords(t)
+	h.compareQueue(t)
 	for _, id := range h.accounts {
 		h.compareAccount(t, id)
 	}

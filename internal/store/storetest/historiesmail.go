@@ -51,12 +51,7 @@ func (h *history) repeat(t *rapid.T) {
 
 // accept makes an Accept in both, given with the model's IDs.
 func (h *history) accept(t *rapid.T, a store.Accept, body string) {
-	forEngine := a
-	forEngine.Deliveries = slices.Clone(a.Deliveries)
-	for i, d := range a.Deliveries {
-		forEngine.Deliveries[i].Account = h.engineID(d.Account)
-		forEngine.Deliveries[i].Mailbox = h.boxOf(d.Account, d.Mailbox).engineID
-	}
+	forEngine := h.forEngine(a)
 	want, modelErr := h.acceptIn(h.model, a, body)
 	got, engineErr := h.acceptIn(h.engine, forEngine, body)
 	what := fmt.Sprintf("Accept(%s, %d octets, %+v)", a.ID, len(body), a.Deliveries)
@@ -64,6 +59,17 @@ func (h *history) accept(t *rapid.T, a store.Accept, body string) {
 	if modelErr == nil {
 		h.placed(t, what, got, want)
 	}
+}
+
+// forEngine returns an Accept with the engine's IDs for the model's.
+func (h *history) forEngine(a store.Accept) store.Accept {
+	deliveries := slices.Clone(a.Deliveries)
+	for i, d := range deliveries {
+		deliveries[i].Account = h.engineID(d.Account)
+		deliveries[i].Mailbox = h.boxOf(d.Account, d.Mailbox).engineID
+	}
+	a.Deliveries = deliveries
+	return a
 }
 
 // placed compares what an Accept or a Release answered, and notes the UIDs.

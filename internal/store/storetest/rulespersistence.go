@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"time"
 
 	"postrider/internal/fault"
 	"postrider/internal/mail"
@@ -17,6 +18,8 @@ var persistenceRules = []rule{
 	{"LocksEndWithTheStore", testLocksEnd},
 	{"HeldIsReleasedAfterReopening", testReleaseReopened},
 	{"AcceptOfAHeldMessageIsIdempotentAfterReopening", testHeldIdempotentReopened},
+	{"LeasesEndWithTheStore", testRowLeasesEnd},
+	{"OnwardIDsAreKnownAfterReopening", testOnwardIDsReopened},
 	{"IfVersionGuardsAChangeAfterReopening", testIfVersionReopened},
 	{"AbandonedContentLeavesNothing", testAbandoned},
 	{"RemovedStaysRemoved", testRemovedStays},
@@ -34,6 +37,10 @@ type inventory struct {
 	Envelopes []mail.Envelope
 	Held      []store.Held
 	Records   []store.Record
+	Queued    []store.QueuedMessage
+	QueuedAs  []string // the queued messages' octets
+	Frozen    []store.FrozenDestination
+	Usage     store.QueueUsage
 }
 
 // all takes the inventory, with its times in one zone.
@@ -45,6 +52,17 @@ func (e *env) all() inventory {
 		Accounts: collect(e, e.st.Accounts(e.ctx, "", "")),
 		Held:     e.held(),
 		Records:  e.records(""),
+		Queued:   e.queued(),
+		Frozen:   collect(e, e.st.Frozen(e.ctx)),
+	}
+	var err error
+	v.Usage, err = e.st.QueueUsage(e.ctx)
+	e.ok(err)
+	for _, q := range v.Queued {
+		v.QueuedAs = append(v.QueuedAs, e.octets(e.st.OpenQueued(e.ctx, q.ID)))
+	}
+	for i := range v.Frozen {
+		v.Frozen[i].Since = v.Frozen[i].Since.UTC()
 	}
 	for i := range v.Held {
 		v.Held[i] = inUTC(v.Held[i])
@@ -93,6 +111,7 @@ func testOutlives(e *env) {
 		e.ok(e.st.PutRecord(e.ctx, store.Record{Key: k, Value: []byte(pattern(len(k) * 1000)), Changed: day}))
 	}
 	e.ok(e.st.RemoveRecord(e.ctx, "gone"))
+	e.fillQueue(a)
 	uids := uidsOf(e.list(a, mail.Inbox))
 	e.ok(e.st.Remove(e.ctx, a, mail.Inbox, uids[1:3]))
 	e.ok(e.st.SetFlags(e.ctx, a, mail.Inbox, uids, mail.Seen, 0))
@@ -262,4 +281,60 @@ func testIfVersionReopened(e *env) {
 	e.reopen()
 	e.refused(store.PutAccount{Account: store.Account{ID: id}, IfVersion: v}, fault.Denied)
 	e.change(store.PutAccount{Account: store.Account{ID: id}, IfVersion: e.version(id)})
+}
+
+// fillQueue leaves rows of every kind in the queue, none of them leased.
+func (e *env) fillQueue(account mail.AccountID) {
+	e.Helper()
+	for i, n := range []int{0, 100, 300_000} {
+		o := onward("a@far.test", "b@near.test", "c@far.test")
+		o.ID, o.Prefix, o.Envelope.Priority = mail.ID{byte(i + 1)}, []byte("Received: x\r\n"), int8(i)
+		acc := e.accept(pattern(n), inbox(account))
+		acc.Onward = []store.Passage{e.pass(o)}
+		_, err := e.st.Accept(e.ctx, acc)
+		e.ok(err)
+	}
+	_, err := e.st.ChangeRows(e.ctx, mail.ID{1}, []int{1}, store.HoldRows, soon)
+	e.ok(err)
+	e.removeRows(mail.ID{2}, 0)
+	l, err := e.st.LeaseRows(e.ctx, mail.ID{3}, []int{0}, soon.Add(time.Hour))
+	e.ok(err)
+	s := retry(soon.Add(time.Hour), 2, l)
+	s[0].Progress.Host, s[0].Progress.Reply, s[0].Progress.Uncertain = "mx.far.test", "450 busy", true
+	e.settle("retry", 1, s...)
+	e.ok(e.st.Freeze(e.ctx, "near.test", "why", soon))
+	e.ok(e.st.Freeze(e.ctx, "thawed.test", "why", soon))
+	e.ok(e.st.Thaw(e.ctx, "thawed.test"))
+}
+
+func testRowLeasesEnd(e *env) {
+	e.mailTo(1, "a@far.test")
+	e.mailTo(2, "a@far.test")
+	before := e.lease(far, 2, soon)
+	e.settle("one", 1, remove(before[1])...)
+	e.reopen()
+	if q := e.message(mail.ID{1}); q.Rows[0].Leased {
+		e.Error("it is leased still")
+	}
+	e.settle("with a lease of before", 0, remove(before...)...)
+	after := e.lease(far, 2, soon)
+	e.leases("after", after, "1")
+	if after[0].Fences[0] <= before[1].Fences[0] {
+		e.Errorf("fence %d after %d", after[0].Fences[0], before[1].Fences[0])
+	}
+	e.settle("the other", 1, remove(after...)...)
+	e.reopen()
+	e.usage("at last", 0, 0, 0)
+	e.contents("at last", 0)
+}
+
+func testOnwardIDsReopened(e *env) {
+	o := onward("x@far.test")
+	e.enqueue("first", o)
+	e.reopen()
+	a := e.accept("again")
+	a.Onward = []store.Passage{e.pass(o)}
+	_, err := e.st.Accept(e.ctx, a)
+	e.fails("a message whose ID is in the queue", err, fault.Exists)
+	e.same("the first", e.octets(e.st.OpenQueued(e.ctx, o.ID)), "first")
 }
