@@ -24,12 +24,14 @@ type ledger struct {
 	mu      sync.Mutex
 	mail    map[mail.ID]*entry
 	records map[string]*recordHistory
+	queue   map[mail.ID]*queuedEntry
 }
 
 // knowledge is a ledger as it was at one moment.
 type knowledge struct {
 	mail    map[mail.ID]entry
 	records map[string]recordHistory
+	queue   map[mail.ID]queuedEntry
 }
 
 type entry struct {
@@ -54,14 +56,17 @@ const (
 )
 
 func newLedger() *ledger {
-	return &ledger{mail: make(map[mail.ID]*entry), records: make(map[string]*recordHistory)}
+	return &ledger{mail: make(map[mail.ID]*entry), records: make(map[string]*recordHistory), queue: make(map[mail.ID]*queuedEntry)}
 }
 
 // copy returns the ledger as it is now.
 func (l *ledger) copy() knowledge {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	k := knowledge{make(map[mail.ID]entry, len(l.mail)), make(map[string]recordHistory, len(l.records))}
+	k := knowledge{make(map[mail.ID]entry, len(l.mail)), make(map[string]recordHistory, len(l.records)), make(map[mail.ID]queuedEntry, len(l.queue))}
+	for id, e := range l.queue {
+		k.queue[id] = *e
+	}
 	for id, e := range l.mail {
 		c := *e
 		c.removed = maps.Clone(e.removed)
@@ -103,7 +108,13 @@ func (w *load) run(seed uint64, workers, n int) {
 
 func (w *load) step(r *rand.Rand, worker int) {
 	var err error
-	switch k := r.IntN(20); {
+	switch k := r.IntN(30); {
+	case k >= 25:
+		err = w.settle(r)
+	case k >= 21:
+		err = w.enqueue(r)
+	case k >= 20:
+		err = w.freeze()
 	case k < 8:
 		err = w.accept(r, false)
 	case k < 11:
@@ -242,6 +253,9 @@ func verify(s *Store, accounts []mail.AccountID, before, after knowledge) error 
 		return err
 	}
 	if err := verifyRecords(s, before, after); err != nil {
+		return err
+	}
+	if err := verifyQueue(s, before, after); err != nil {
 		return err
 	}
 	for id, e := range after.mail {
