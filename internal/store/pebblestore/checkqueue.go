@@ -99,8 +99,11 @@ func (c *check) queueRow(key, v []byte) error {
 	if err != nil {
 		return err
 	}
-	if !message {
-		c.malformed(name, "its message is not there", key, v, nil)
+	if !message || c.dropped[string(k.queued(id.Message))] {
+		c.malformed(name, "its message is not there, or can't be read", key, v, nil)
+		if row.state == store.RowWaiting && c.dropped[string(key)] {
+			c.drop(&badRow{key: row.appendPlan(nil)})
+		}
 		return nil
 	}
 	if row.state != store.RowWaiting {
