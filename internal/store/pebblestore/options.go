@@ -14,7 +14,7 @@ import (
 const (
 	defaultSmallMax     = 128 << 10
 	defaultSegmentSize  = 64 << 20
-	defaultCacheSize    = 32 << 20
+	defaultCacheSize    = 64 << 20
 	defaultMemTableSize = 16 << 20
 	defaultArriving     = 64 << 20
 	// maxAutoReserve bounds the reserve of one percent that is taken when
@@ -46,7 +46,8 @@ type Options struct {
 	// most 512 MiB.
 	Reserve        int64
 	ReservePercent float64
-	// CacheSize is that of the index's block cache in octets. Default 32 MiB.
+	// CacheSize is that of the index's block cache in octets; its tables in memory count
+	// in it. Default 64 MiB.
 	CacheSize int64
 	// MemTableSize is that of the index's tables in memory, in octets. Default
 	// 16 MiB; up to two are in use.

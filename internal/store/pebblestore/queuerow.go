@@ -97,6 +97,8 @@ func decodeQueued(id mail.ID, v []byte) (queued, error) {
 // size returns the message's octets, its prefix included.
 func (q *queued) size() int64 { return int64(q.prefixLen) + q.body }
 
+func (q *queued) leaving() leaving { return leaving{q.blob, q.size(), q.rows} }
+
 // copied returns the record that its copy would have in a mailbox.
 func (q *queued) copied() message {
 	return message{size: q.size(), id: q.id, blob: q.blob, prefixOff: q.prefixOff, prefixLen: q.prefixLen}

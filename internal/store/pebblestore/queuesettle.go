@@ -143,7 +143,7 @@ func (t *tx) lastRows() error {
 			continue
 		}
 		q.messages[c.id.Message] = struct{}{}
-		m, err := t.leaving(c.id.Message)
+		m, err := t.leaving(c.id.Message, c.lease)
 		if err != nil {
 			return err
 		}
@@ -155,13 +155,18 @@ func (t *tx) lastRows() error {
 }
 
 // leaving returns a message whose rows that are left are all claimed to be taken
-// away, else nil.
-func (t *tx) leaving(id mail.ID) (*goneMessage, error) {
-	msg, err := findQueued(t.s.db, id)
+// away, else nil. One of its rows is that of the lease.
+func (t *tx) leaving(id mail.ID, l *rowLease) (*goneMessage, error) {
+	msg, err := l.message, error(nil)
+	if !l.known {
+		var q queued
+		q, err = findQueued(t.s.db, id)
+		msg = q.leaving()
+	}
 	if err != nil && !isMissing(err) {
 		return nil, err
 	}
-	if err != nil || msg.rows > 1 {
+	if err != nil || msg.first > 1 {
 		if left, err := t.rowsLeft(id); left || err != nil {
 			return nil, err
 		}
@@ -170,7 +175,7 @@ func (t *tx) leaving(id mail.ID) (*goneMessage, error) {
 	if err != nil {
 		return gone, nil // its content is Check's to find
 	}
-	gone.size = msg.size()
+	gone.size = msg.size
 	if gone.content, err = t.blob(msg.blob); err != nil && !isMissing(err) {
 		return nil, err
 	}

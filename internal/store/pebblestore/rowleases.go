@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"postrider/internal/mail"
 	"postrider/internal/store"
 )
 
@@ -21,11 +22,13 @@ type rowLeases struct {
 
 // rowLease is the latest lease of a row.
 type rowLease struct {
-	row   store.RowID
-	fence uint64 // zero: there is none, the row is only changed
-	until time.Time
-	plan  []byte // the row's place in the schedule; nil: it has none
-	at    int    // in the heap; -1: it has ended
+	row     store.RowID
+	fence   uint64 // zero: there is none, the row is only changed
+	until   time.Time
+	known   bool // message is what is kept of the row's message
+	message leaving
+	plan    []byte // the row's place in the schedule; nil: it has none
+	at      int    // in the heap; -1: it has ended
 	// claimed: a commit under way changes the row. It is given out to nobody.
 	claimed bool
 	op      uint64 // committer: the last operation that looked at it
@@ -46,6 +49,20 @@ func (q *rowLeases) take(row store.RowID, plan []byte, until time.Time) uint64 {
 	q.rows[row] = l
 	heap.Push(&q.ending, l)
 	return l.fence
+}
+
+// know keeps with leases what was read of their messages, which does not change
+// while they last.
+func (q *rowLeases) know(rows []leasedRow, fences []uint64, messages map[mail.ID]*leasedMessage) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range rows {
+		l := q.rows[rows[i].id]
+		if l == nil || l.fence != fences[i] || rows[i].err != nil {
+			continue
+		}
+		l.known, l.message = true, messages[rows[i].id.Message].leaving
+	}
 }
 
 // isLive reports whether a row must not be given out.
