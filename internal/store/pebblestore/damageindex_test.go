@@ -17,8 +17,8 @@ import (
 
 // staleLog returns the disk of a store whose log still holds the delivery of a
 // message to the second account, the making of a third, and the messages held for
-// the first (1, released, and 2, dropped), but no more their removals, release and
-// end; the first account has 302 messages, the last of them in a table of its own
+// the first (1, released, and 2, dropped), and one that was sent onward, but no more
+// their removals, release and end; the first account has 302 messages, the last of them in a table of its own
 // or not, as the engine likes.
 func staleLog(t *testing.T) (fs *vfs.MemFS, accounts []mail.AccountID) {
 	t.Helper()
@@ -36,6 +36,7 @@ func staleLog(t *testing.T) (fs *vfs.MemFS, accounts []mail.AccountID) {
 			t.Fatal(err)
 		}
 	}
+	sendOne(t, s, 7, []byte("sent"), "far.test")
 	rolled := func(to mail.AccountID) {
 		for h := s.log.headPosition().segment; s.log.headPosition().segment == h; {
 			fill(t, s, []mail.AccountID{to}, 1, 7000)
@@ -53,6 +54,9 @@ func staleLog(t *testing.T) (fs *vfs.MemFS, accounts []mail.AccountID) {
 	}
 	if err := s.DropHeld(t.Context(), mail.ID{8, 2}); err != nil {
 		t.Fatal(err)
+	}
+	if ids, _ := sent(t, s, "far.test", func(byte) []byte { return []byte("sent") }); len(ids) != 1 {
+		t.Fatalf("sent %v", ids)
 	}
 	if _, err := s.Usage(t.Context()); err != nil { // sweeps
 		t.Fatal(err)
@@ -128,6 +132,12 @@ func TestRebuildBringsNothingRemovedBack(t *testing.T) {
 				}
 				for m, err := range s.List(t.Context(), accounts[1], mail.Inbox, 0) {
 					t.Errorf("removed mail is back: %+v, %v", m, err)
+				}
+				for q, err := range s.Queued(t.Context(), mail.ID{}) {
+					t.Errorf("a message that was sent is queued again: %+v, %v", q, err)
+				}
+				for d, err := range s.Destinations(t.Context(), "") {
+					t.Errorf("something waits again: %+v, %v", d, err)
 				}
 				for h, err := range s.Held(t.Context()) {
 					t.Errorf("a message that was released or dropped is held again: %+v, %v", h, err)

@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"encoding/binary"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -199,6 +200,85 @@ func TestFormatTwoIsCountedAtOpening(t *testing.T) {
 	}
 }
 
+// envelopeFormOneOf encodes an envelope as formats 1 to 3 did: without extras.
+func envelopeFormOneOf(e *mail.Envelope) []byte {
+	plain := *e
+	plain.RequireTLS, plain.DeliverBy, plain.Priority = false, mail.DeliverBy{}, 0
+	b := appendEnvelope(nil, &plain)
+	at := 1 + len(e.ID) // then the reverse-path, four octets and a text
+	r := valueReader{b: b[at:]}
+	r.address()
+	r.take(3)
+	r.int()
+	r.text()
+	extras := len(b) - len(r.b)
+	b[0] = envelopeFormOne
+	return append(b[:extras:extras], b[extras+1:]...)
+}
+
+// TestEnvelopesOfBothFormsAreRead: mail of older formats keeps its own.
+func TestEnvelopesOfBothFormsAreRead(t *testing.T) {
+	e := mail.Envelope{
+		ID: mail.ID{1}, From: mail.Address{Local: "a", Domain: "a.test"}, Body: mail.Body8BitMIME, Size: 1 << 40, EnvID: "x",
+		Recipients: []mail.Recipient{{Address: mail.Address{Local: "b", Domain: "b.test"}, Notify: mail.NotifyDelay, ORcpt: "rfc822;c@c.test"}},
+	}
+	got, err := decodeEnvelope(envelopeFormOneOf(&e))
+	if err != nil || !reflect.DeepEqual(got, e) {
+		t.Errorf("the first form is read as %+v, %v, want %+v", got, err, e)
+	}
+	e.RequireTLS, e.Priority = true, -9
+	e.DeliverBy = mail.DeliverBy{Deadline: time.Unix(1_800_000_000, 5).UTC(), Mode: mail.ByNotify, Trace: true}
+	got, err = decodeEnvelope(appendEnvelope(nil, &e))
+	if err != nil || !reflect.DeepEqual(got, e) {
+		t.Errorf("it is read as %+v, %v, want %+v", got, err, e)
+	}
+}
+
+// TestFormatThreeIsRaised: a store without a queue gets one, and mail that was held
+// before keeps its envelope.
+func TestFormatThreeIsRaised(t *testing.T) {
+	mem := vfs.NewMem()
+	s := mustOpen(t, smallOptions(mem))
+	accounts := addAccounts(t, s, 1)
+	holdOne(t, s, 1, []byte("held"), accounts)
+	h, err := findHeld(s.db, mail.ID{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.envelope = envelopeFormOneOf(&mail.Envelope{ID: mail.ID{1}, EnvID: "old"})
+	var k keyBuf
+	set(t, s, k.held(h.id), h.append(nil), false)
+	old := identity{3, s.id}
+	set(t, s, keyStore, old.append(nil), false)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	replace(t, mem, "store/VERSION", []byte(old.text()))
+	for round := range 2 {
+		s = mustOpen(t, smallOptions(mem))
+		if now, _, err := readIdentity(mem, "store"); err != nil || now.format != Format {
+			t.Errorf("opening %d: VERSION says %+v, %v", round, now, err)
+		}
+		for held, err := range s.Held(t.Context()) {
+			if err != nil || held.Envelope.EnvID != "old" {
+				t.Errorf("opening %d: held is %+v, %v", round, held, err)
+			}
+		}
+		if u, err := s.QueueUsage(t.Context()); err != nil || u.Messages != int64(round) {
+			t.Errorf("opening %d: the queue has %+v, %v", round, u, err)
+		}
+		if err := checkClean(s); err != nil {
+			t.Errorf("opening %d: %v", round, err)
+		}
+		if round == 0 {
+			sendOne(t, s, 7, []byte("sent"), "far.test")
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestAnotherStoresVersionIsRefused whatever the formats.
 func TestAnotherStoresVersionIsRefused(t *testing.T) {
 	for format := 1; format <= Format; format++ {
@@ -242,6 +322,11 @@ func FuzzRows(f *testing.F) {
 	f.Add((&usage{modSeq: 300, messages: 2, octets: 5, lastMailbox: 1, held: 1 << 40}).append(nil))
 	f.Add(formatTwoUsage(&usage{lastMailbox: 1}))
 	f.Add(appendRecord(nil, &store.Record{Value: []byte("x")}))
+	f.Add((&queued{rows: 1, warrant: store.AccountWarrant(7, "a@a.test"), envelope: appendEnvelope(nil, &mail.Envelope{Priority: 3})}).append(nil))
+	row := queueRow{due: -1, recipient: mail.Recipient{Address: mail.Address{Local: "x", Domain: "far.test"}}, progress: store.RowProgress{Attempts: 1, Last: time.Unix(5, 0)}}
+	f.Add(row.append(nil))
+	f.Add(row.appendPlan(nil))
+	f.Add(envelopeFormOneOf(&mail.Envelope{EnvID: "x"}))
 	f.Add([]byte{0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, v []byte) {
 		if a, err := decodeAccount(1, v); err == nil {
@@ -257,6 +342,7 @@ func FuzzRows(f *testing.F) {
 			}
 			_, _ = h.held() // any envelope
 		}
+		fuzzQueueRows(t, v)
 		if u, err := decodeUsage(1, v); err == nil {
 			if again, err := decodeUsage(1, u.append(nil)); err != nil || again != u {
 				t.Errorf("usage %+v is read again as %+v, %v", u, again, err)
@@ -269,4 +355,36 @@ func FuzzRows(f *testing.F) {
 			}
 		}
 	})
+}
+
+// fuzzQueueRows decodes rows of the queue, also with a checksum that is right.
+func fuzzQueueRows(t *testing.T, v []byte) {
+	for _, v := range [][]byte{v, appendSum(slices.Clone(v), 0)} {
+		if q, err := decodeQueued(mail.ID{1}, v); err == nil {
+			again, err := decodeQueued(mail.ID{1}, q.append(nil))
+			if err != nil || !reflect.DeepEqual(again, q) {
+				t.Errorf("queued message %+v is read again as %+v, %v", q, again, err)
+			}
+			_, _ = q.message() // any envelope
+		}
+		if r, err := decodeRow(store.RowID{}, v); err == nil {
+			again, err := decodeRow(store.RowID{}, r.append(nil))
+			if err != nil || !reflect.DeepEqual(again, r) {
+				t.Errorf("row %+v is read again as %+v, %v", r, again, err)
+			}
+			p, ok := keyPlan(r.appendPlan(nil))
+			if !ok || string(p.name) != r.recipient.Address.Domain || p.class != r.class() || p.due != r.due || p.row != r.id {
+				t.Errorf("the place of %+v is read as %+v", r, p)
+			}
+		}
+	}
+	if e, err := decodeEnvelope(v); err == nil {
+		again, err := decodeEnvelope(appendEnvelope(nil, &e))
+		if err != nil || !reflect.DeepEqual(again, e) {
+			t.Errorf("envelope %+v is read again as %+v, %v", e, again, err)
+		}
+	}
+	_, _ = keyPlan(v)
+	_, _ = decodeTotals(v)
+	_, _ = decodeFrozen("x", v)
 }
