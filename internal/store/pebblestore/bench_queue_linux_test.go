@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -58,13 +59,16 @@ func BenchmarkAcceptOnward(b *testing.B) {
 
 // fillBench puts n messages of a few octets into the queue.
 func fillBench(b *testing.B, s *Store, n int, domain func(i int) string) {
-	next := atomic.Int64{}
-	saved := b.N
-	b.N = n
-	parallel(b, 64, func(int) {
-		benchOnward(b, s, []byte("body\r\n"), mail.Address{Local: "x", Domain: domain(int(next.Add(1)))})
-	})
-	b.N = saved
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range 64 {
+		wg.Go(func() {
+			for i := int(next.Add(1)); i <= n; i = int(next.Add(1)) {
+				benchOnward(b, s, []byte("body\r\n"), mail.Address{Local: "x", Domain: domain(i)})
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // BenchmarkLeaseAndSettle empties a queue of 100,000 rows of one destination in
@@ -128,13 +132,11 @@ func drainBench(b *testing.B, s *Store, n, batch int) (first, last time.Duration
 			}
 		}
 	}
-	wait := make(chan struct{})
+	var wg sync.WaitGroup
 	for range 16 {
-		go func() { work(); wait <- struct{}{} }()
+		wg.Go(work)
 	}
-	for range 16 {
-		<-wait
-	}
+	wg.Wait()
 	if done.Load() != int64(n) {
 		b.Errorf("%d of %d rows were settled", done.Load(), n)
 	}
