@@ -137,22 +137,23 @@ func (d *Deliverer) clientOptions(h *hop) smtp.ClientOptions {
 	}
 }
 
-// tlsConfig returns the client's configuration for a host: what its policy wants,
-// and what the operator wants beyond that.
+// tlsConfig returns the client's configuration for a host: what its policy wants, or
+// what the operator wants.
 func tlsConfig(r *Route, t *target) *tls.Config {
-	cfg := t.policy.Config
-	if cfg == nil {
-		cfg = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true} // opportunistic: better than none
+	switch {
+	case r.verifies():
+		return &tls.Config{
+			ServerName: t.host, MinVersion: tls.VersionTLS12,
+			InsecureSkipVerify: true, // VerifyConnection does it, for several names
+			VerifyConnection: func(s tls.ConnectionState) error {
+				return tlspolicy.VerifyAny(s, t.names, r.Roots)
+			},
+		}
+	case t.policy.Config != nil:
+		return t.policy.Config
 	}
-	cfg = cfg.Clone()
-	if cfg.ServerName == "" {
-		cfg.ServerName = t.host
-	}
-	if r.verifies() {
-		cfg.InsecureSkipVerify = false
-		cfg.RootCAs = r.Roots
-	}
-	return cfg
+	// Any TLS is better than none, and nothing is known to verify it by.
+	return &tls.Config{ServerName: t.host, MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}
 }
 
 // plain returns an error in words, without what a peer said.

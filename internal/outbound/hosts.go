@@ -18,6 +18,7 @@ type target struct {
 	host    string // its name, or its address
 	address netip.AddrPort
 	policy  tlspolicy.Host
+	names   []string          // those of which the operator wants one proven, if any
 	domain  *tlspolicy.Domain // nil: nothing to report to
 }
 
@@ -32,13 +33,17 @@ func (t *target) String() string {
 
 // way is how the mail of a hop gets to its hosts.
 type way struct {
-	d        *Deliverer
-	route    *Route
-	hosts    []HostPort
-	domain   *tlspolicy.Domain
-	byDNS    bool // the hosts were found in the DNS, and not named by the operator
-	implicit bool // the domain has no MX record, and is its own host
-	relaxed  bool // it is to arrive whatever is wrong with TLS
+	d      *Deliverer
+	route  *Route
+	hosts  []HostPort
+	domain *tlspolicy.Domain
+	byDNS  bool // the hosts were found in the DNS, and not named by the operator
+	// trusted says that who the hosts are is known for certain: the operator has named
+	// them, or DNSSEC vouches for them.
+	trusted  bool
+	mailFor  string // the domain whose mail it is, if the hosts were found in the DNS
+	implicit bool   // the domain has no MX record, and is its own host
+	relaxed  bool   // it is to arrive whatever is wrong with TLS
 }
 
 // way finds the hosts of a hop. A failure that is final is about this domain.
@@ -48,6 +53,7 @@ func (d *Deliverer) way(ctx context.Context, h *hop, domain string) (*way, *fail
 		for _, host := range h.route.Hosts {
 			w.add(host.Host, host.Port)
 		}
+		w.trusted = true
 		return w, w.policies(ctx, h.route.Hosts[0].Host, resolver.MX{Authentic: true})
 	}
 	w.byDNS = true
@@ -101,7 +107,7 @@ func (w *way) lookUp(ctx context.Context, domain string, port uint16) *failure {
 		f := final("5.4.6", "the DNS leads mail for "+domain+" to this server, which does not know that domain")
 		return &f
 	}
-	w.implicit = mx.Implicit
+	w.implicit, w.trusted, w.mailFor = mx.Implicit, mx.Authentic, domain
 	for _, host := range hosts {
 		w.add(host.Name, port)
 	}
@@ -186,7 +192,7 @@ func (w *way) ofHost(ctx context.Context, host HostPort) ([]*target, *failure) {
 	var all []*target
 	why := ""
 	for _, ip := range w.ordered(found) {
-		t := &target{host: host.Host, address: netip.AddrPortFrom(ip, host.Port), policy: policy, domain: w.domain}
+		t := &target{host: host.Host, address: netip.AddrPortFrom(ip, host.Port), policy: policy, domain: w.domain, names: w.names(host.Host)}
 		switch {
 		case w.byDNS && !w.d.o.AllowPrivate && !isPublic(ip):
 			why = errPrivate.Error()
@@ -205,6 +211,20 @@ func (w *way) ofHost(ctx context.Context, host HostPort) ([]*target, *failure) {
 	}
 	f := final(status, "mail can't be sent to "+host.Host+": "+why)
 	return nil, &f
+}
+
+// names returns those of which a host's certificate has to have one where the
+// operator wants it verified. A name that anybody may have put into the DNS proves
+// nothing: then it is the domain's own, or one below it.
+func (w *way) names(host string) []string {
+	if w.trusted || w.mailFor == "" {
+		return []string{host}
+	}
+	names := []string{w.mailFor}
+	if strings.HasSuffix(host, "."+w.mailFor) {
+		names = append(names, host)
+	}
+	return names
 }
 
 // addresses returns those of a host, which may be an address itself.

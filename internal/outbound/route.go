@@ -125,8 +125,11 @@ func sentBy(list []string, from mail.Address) bool {
 // spoken to. Mail with the same key may share a connection.
 func (r *Route) hopKey(m *store.QueuedMessage, domain string) string {
 	key := domain
-	if len(r.Hosts) > 0 {
+	switch {
+	case len(r.Hosts) > 0:
 		key = "route " + r.Name
+	case r != &byMX:
+		key += " by " + r.Name
 	}
 	switch {
 	case m.Envelope.RequireTLS:
