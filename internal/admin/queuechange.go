@@ -22,6 +22,8 @@ type Deliverer interface {
 	HopOf(destination string) string
 }
 
+var _ Deliverer = (*outbound.Deliverer)(nil)
+
 const (
 	// changers is how many messages are changed at once: their changes share the
 	// store's commits.
