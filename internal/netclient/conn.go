@@ -263,11 +263,14 @@ func (c *conn) shutdownDue() bool {
 // reason returns an error in words, without the addresses of the connection.
 func reason(err error) string {
 	var op *net.OpError
+	var sys *os.SyscallError
 	switch {
 	case isClosed(err):
 		return "the connection was closed by the other side"
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "timeout"
+	case errors.As(err, &sys):
+		return sys.Err.Error()
 	case errors.As(err, &op):
 		return op.Err.Error()
 	}

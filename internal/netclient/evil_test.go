@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
@@ -279,5 +280,29 @@ func TestAnAnswerBeforeTheQuestionIsNoAnswer(t *testing.T) {
 				t.Errorf("%q: got %s, want %s", tt.turns, got, tt.want)
 			}
 		})
+	}
+}
+
+func TestErrorsAreInWords(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	_, err = Dial(t.Context(), netip.MustParseAddrPort(ln.Addr().String()), DialOptions{})
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{err, "connect: connection refused"},
+		{&Error{Stage: StageRead, Err: io.EOF}, "read: the connection was closed by the other side"},
+		{&Error{Stage: StageHandshake, Err: &HandshakeError{Reason: ReasonTimeout, Err: context.DeadlineExceeded}}, "TLS handshake: timeout"},
+		{&HandshakeError{Reason: ReasonOther, Err: errors.New("x\r\ny")}, "failed: x??y"},
+		{&Error{Stage: StageHandshake, Err: ErrInjected}, "TLS handshake: plaintext was injected before the TLS handshake"},
+		{&Error{Stage: StageWrite, Err: ErrTimeout}, "write: timeout"},
+	} {
+		if tt.err == nil || tt.err.Error() != tt.want {
+			t.Errorf("got %v, want %s", tt.err, tt.want)
+		}
 	}
 }

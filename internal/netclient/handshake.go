@@ -125,8 +125,30 @@ type HandshakeError struct {
 	Resuming bool
 }
 
-// Error implements error.
-func (e *HandshakeError) Error() string { return string(e.Reason) + ": " + reason(e.Err) }
+// Error implements error. What crypto/tls says beside the reason is given only
+// where the reason does not say it, and made safe to show: it may have a part of
+// the server's certificate.
+func (e *HandshakeError) Error() string {
+	switch e.Reason {
+	case ReasonCertificate, ReasonAlert, ReasonOther:
+		return string(e.Reason) + ": " + shown(reason(e.Err))
+	}
+	return string(e.Reason)
+}
+
+// maxWords is how many octets of another's error text are shown.
+const maxWords = 200
+
+// shown makes a text safe to show.
+func shown(text string) string {
+	b := []byte(text[:min(len(text), maxWords)])
+	for i, c := range b {
+		if c < ' ' || c > '~' {
+			b[i] = '?'
+		}
+	}
+	return string(b)
+}
 
 // Unwrap returns what crypto/tls said, or what verified the server.
 func (e *HandshakeError) Unwrap() error { return e.Err }

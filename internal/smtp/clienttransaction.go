@@ -14,6 +14,10 @@ import (
 // for the other with full buffers (RFC 2920 §3.1).
 const maxGroup = 8 << 10
 
+// maxIdle is how large a buffer for commands a client keeps while it waits for
+// its next message, in octets.
+const maxIdle = 1 << 10
+
 // delivery is a transaction from the client's side. Its recipients are named in
 // their order; those that can't be named to this server are passed over.
 type delivery struct {
@@ -52,6 +56,9 @@ func (c *client) next() session.Step {
 // take asks for a message.
 func (c *client) take() {
 	c.asked = true
+	if cap(c.buf) > maxIdle {
+		c.buf = nil
+	}
 	out := c.source.Next(c.conn.Context, &c.peer)
 	if out == nil {
 		return
