@@ -14,6 +14,9 @@ CLIENTS = curl fetchmail gcc getmail6 gnutls-bin gsasl libc6-dev libnet-ssleay-p
 	mpop msmtp mutt netcat-openbsd openssl python3 python3-authres \
 	python3-dkim python3-nacl swaks telnet testssl.sh
 
+# What the tests with real servers need; the libraries are Exim's.
+SERVERS = ldnsutils libgnutls-dane0 libidn12 libnsl2 libpcre2-8-0 nsd postfix unbound
+
 .PHONY: run build test lint unit race cross fuzz torture torture-short e2e bench docs clients clients-page clean
 
 run: build
@@ -84,12 +87,7 @@ clients-page: build
 
 # Installed only where something is missing, and only as root.
 clients:
-	@missing=; for p in $(CLIENTS); do \
-		[ "$$(dpkg-query -W -f='$${db:Status-Abbrev}' $$p 2>/dev/null)" = "ii " ] || missing="$$missing $$p"; \
-	done; \
-	[ -z "$$missing" ] && exit 0; \
-	[ "$$(id -u)" = 0 ] || { echo "the tests need these packages, install them as root:$$missing"; exit 1; }; \
-	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+	@e2e/install.sh $(CLIENTS) $(SERVERS)
 
 clean:
 	rm -rf bin

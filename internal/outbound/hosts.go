@@ -227,8 +227,12 @@ func (w *way) names(host string) []string {
 	return names
 }
 
-// addresses returns those of a host, which may be an address itself.
+// addresses returns those of a host, which may be an address itself. What an
+// operator calls localhost is this machine, whatever a resolver says (RFC 6761 §6.3).
 func (w *way) addresses(ctx context.Context, host string) (resolver.Addresses, error) {
+	if !w.byDNS && strings.EqualFold(host, "localhost") {
+		return localhost, nil
+	}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		if ip.Is4() {
 			return resolver.Addresses{IPv4: []netip.Addr{ip}, Canonical: host}, nil
@@ -236,6 +240,10 @@ func (w *way) addresses(ctx context.Context, host string) (resolver.Addresses, e
 		return resolver.Addresses{IPv6: []netip.Addr{ip}, Canonical: host}, nil
 	}
 	return w.d.o.Resolver.Addresses(ctx, host)
+}
+
+var localhost = resolver.Addresses{
+	IPv4: []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}, IPv6: []netip.Addr{netip.IPv6Loopback()}, Canonical: "localhost",
 }
 
 // ordered returns addresses in the order of the preferred family.
