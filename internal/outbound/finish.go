@@ -83,6 +83,9 @@ func (d *Deliverer) settlement(j *job, i int, o *outcome, now time.Time) (store.
 	s := store.Settlement{RowLease: j.lease(i), Progress: row.RowProgress}
 	if o.kind == delivered {
 		s.Remove = true
+		if by := j.msg.Envelope.DeliverBy; by.Trace && row.Recipient.Notify&mail.NotifyNever == 0 && !notifyTo(&j.msg).IsZero() {
+			return s, d.told(row, o, dsn.Relayed, s.Progress) // RFC 2852 §4: asked for at each host
+		}
 		if o.relayed {
 			return s, nil
 		}
@@ -134,6 +137,11 @@ func (d *Deliverer) tell(j *job, row *store.Row, o *outcome, a dsn.Action, p sto
 	if !dsn.Wanted(notifyTo(&j.msg), row.Recipient.Notify, a) || a != dsn.Failed && d.unattended(&j.msg) {
 		return nil
 	}
+	return d.told(row, o, a, p)
+}
+
+// told is what a notification says of a row.
+func (d *Deliverer) told(row *store.Row, o *outcome, a dsn.Action, p store.RowProgress) *dsn.Recipient {
 	return &dsn.Recipient{
 		Recipient: row.Recipient, Action: a, Status: o.code(), Remote: o.host,
 		Reply: o.says(), SMTPReply: o.reply != nil, Stage: string(o.stage),

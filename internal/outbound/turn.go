@@ -198,7 +198,8 @@ type turning struct {
 }
 
 // farFuture is when every row is due: who has called gets all, whenever it would
-// have been tried.
+// have been tried. All that is leased so is settled or given back when the
+// connection ends.
 const farFuture = 100 * 365 * 24 * time.Hour
 
 // Next implements smtp.Source.
@@ -215,7 +216,7 @@ func (s *turning) Next(ctx context.Context, peer *smtp.Peer) *smtp.Outgoing {
 func (s *turning) lease(ctx context.Context, domain string) bool {
 	now := s.d.o.Now()
 	all, err := s.d.o.Store.Lease(ctx, store.LeaseQuery{
-		Destination: domain, Now: now.Add(farFuture), Until: now.Add(leaseTime), Limit: leaseBatch,
+		Destination: domain, Now: now.Add(farFuture), Until: now.Add(farFuture + leaseTime), Limit: leaseBatch,
 	})
 	if err != nil {
 		s.d.log.Error("rows of the queue can't be leased", "destination", domain, "error", err)

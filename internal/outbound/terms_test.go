@@ -1,0 +1,95 @@
+package outbound
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"postrider/internal/mail"
+)
+
+func TestPausesDoubleUpToTheLongest(t *testing.T) {
+	terms := Terms{}.over(defaultTerms)
+	for attempts, want := range []time.Duration{1: 5, 2: 10, 3: 20, 4: 40, 5: 80, 6: 160, 7: 240, 8: 240, 1000: 240} {
+		if want == 0 {
+			continue
+		}
+		want *= time.Minute
+		for range 100 {
+			got := terms.pause(attempts)
+			if d := got - want; max(d, -d) > want/5 {
+				t.Fatalf("after %d attempts: got %v, want about %v", attempts, got, want)
+			}
+		}
+	}
+}
+
+func TestTheLastAttemptIsAtTheEnd(t *testing.T) {
+	terms := Terms{Lifetime: time.Hour}.over(defaultTerms)
+	accepted := time.Unix(1e9, 0)
+	from := mail.Address{Local: "a", Domain: "b"}
+	next, ok := terms.next(accepted.Add(59*time.Minute), accepted, from, 9, true)
+	if !ok || next != accepted.Add(time.Hour) {
+		t.Errorf("got %v %v, want the end", next, ok)
+	}
+	if _, ok := terms.next(accepted.Add(time.Hour), accepted, from, 9, true); ok {
+		t.Error("there is an attempt after the end")
+	}
+}
+
+func TestSpecialTermsTakeTheRestFromTheGeneral(t *testing.T) {
+	o := Options{
+		Terms:   Terms{Connections: 7, RetryFirst: time.Second},
+		Special: []Special{{Domains: []string{".example.com"}, Terms: Terms{RetryMax: time.Minute}}, {Domains: []string{"*"}, Terms: Terms{Lifetime: time.Hour}}},
+	}.withDefaults()
+	sub, all := o.termsOf("a.example.com"), o.termsOf("example.com")
+	if sub.Connections != 7 || sub.RetryFirst != time.Second || sub.RetryMax != time.Minute || sub.Lifetime != defaultTerms.Lifetime {
+		t.Errorf("got %+v", sub)
+	}
+	if all.Lifetime != time.Hour || all.RetryMax != defaultTerms.RetryMax {
+		t.Errorf("got %+v", all)
+	}
+}
+
+func TestTheWindowHoldsWhatIsDueFirstAndKnowsThatThereIsMore(t *testing.T) {
+	w := newWindow(100)
+	start := time.Unix(1e9, 0)
+	for i := range 1000 {
+		w.add(fmt.Sprint(i), start.Add(time.Duration((i*7919)%1000)*time.Second))
+	}
+	if len(w.order) != 100 || w.horizon.IsZero() {
+		t.Fatalf("got %d entries, horizon %v", len(w.order), w.horizon)
+	}
+	last := start
+	for {
+		due, _ := w.next()
+		if w.stale(due) {
+			break
+		}
+		at := w.order[0].due
+		if _, ok := w.pop(at); !ok || at.Before(last) {
+			t.Fatalf("got %v after %v", at, last)
+		}
+		last = at
+	}
+	if last.Before(start.Add(5 * time.Second)) {
+		t.Errorf("the store has to be asked again at %v already", last.Sub(start))
+	}
+	if w.horizon.Before(last) {
+		t.Errorf("what had no room was due at %v, before %v", w.horizon, last)
+	}
+}
+
+func TestAnEarlierTimeCountsInTheWindow(t *testing.T) {
+	w := newWindow(10)
+	start := time.Unix(1e9, 0)
+	w.add("a", start.Add(time.Hour))
+	w.add("a", start)
+	w.add("a", start.Add(time.Minute))
+	if name, ok := w.pop(start); !ok || name != "a" {
+		t.Errorf("got %q %v", name, ok)
+	}
+	if _, ok := w.next(); ok {
+		t.Error("it is there twice")
+	}
+}

@@ -1,0 +1,181 @@
+package outbound
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"postrider/internal/fault"
+	"postrider/internal/netclient"
+	"postrider/internal/sinktest"
+	"postrider/internal/smtp"
+)
+
+// branch is a site with a host that is seldom connected.
+func branch(t *testing.T) *site {
+	return begin(t, func(_ *site, o *Options) {
+		o.Turns = []Turn{{
+			Domains: []string{"remote.test", ".remote.test"}, Account: "branch@example.org",
+			Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
+		}}
+		o.Routes = []Route{{Name: "branch", Domains: []string{"remote.test"}, Keep: true, Why: "it waits until its host calls"}}
+	})
+}
+
+func caller(login, remote string) *smtp.Client {
+	c := &smtp.Client{Remote: netip.MustParseAddrPort(remote)}
+	if login != "" {
+		c.Account, c.Login = 7, login
+	}
+	return c
+}
+
+func TestATRNSendsWhatWaitsOverTheCallersConnection(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := branch(t)
+		for range 100 {
+			s.queue("alice@example.org", nil, "bob@remote.test")
+		}
+		other := s.host("203.0.114.3", sinktest.Options{})
+		s.queue("alice@example.org", nil, "bob@other.test")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if len(other.Messages()) != 1 || len(s.dials) != 1 {
+			t.Fatalf("got connections to %v, want one to the other domain's host", s.dials)
+		}
+		session, err := s.d.Turn(t.Context(), caller("branch@example.org", "198.51.100.1:4000"), nil)
+		if err != nil || session == nil {
+			t.Fatal(session, err)
+		}
+		sink := sinktest.New(sinktest.Options{})
+		ours, theirs := net.Pipe()
+		go sink.Serve(theirs)
+		if err := netclient.Converse(t.Context(), ours, session, netclient.Options{}); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if n := len(sink.Messages()); n != 100 {
+			t.Errorf("got %d of 100", n)
+		}
+		if u, _ := s.store.QueueUsage(t.Context()); u.Rows != 0 {
+			t.Errorf("%d rows are left", u.Rows)
+		}
+		if session, err := s.d.Turn(t.Context(), caller("branch@example.org", "198.51.100.1:4000"), nil); session != nil || err != nil {
+			t.Errorf("with nothing left: got %v, %v", session, err)
+		}
+	})
+}
+
+func TestATRNThatBreaksOffLosesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := branch(t)
+		for range 100 {
+			s.queue("alice@example.org", nil, "bob@remote.test")
+		}
+		synctest.Wait()
+		session, err := s.d.Turn(t.Context(), caller("branch@example.org", "198.51.100.1:4000"), []string{"remote.test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink := sinktest.New(sinktest.Options{On: func(c sinktest.Command) sinktest.Answer {
+			return sinktest.Answer{Drop: c.Verb == "MAIL" && c.N == 30}
+		}})
+		ours, theirs := net.Pipe()
+		go sink.Serve(theirs)
+		_ = netclient.Converse(t.Context(), ours, session, netclient.Options{})
+		synctest.Wait()
+		u, _ := s.store.QueueUsage(t.Context())
+		if n := len(sink.Messages()); n != 30 || int(u.Rows) != 70 {
+			t.Errorf("got %d sent and %d left of 100", n, u.Rows)
+		}
+		if at, err := s.store.Destination(t.Context(), "remote.test"); err != nil {
+			t.Errorf("what is left is still leased: %v %v", at, err)
+		}
+	})
+}
+
+func TestATRNIsForTheAccountThatIsNamed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := branch(t)
+		s.queue("alice@example.org", nil, "bob@remote.test")
+		for name, row := range map[string]struct {
+			login   string
+			domains []string
+		}{
+			"nobody":         {"", nil},
+			"another":        {"alice@example.org", nil},
+			"another domain": {"branch@example.org", []string{"remote.test", "other.test"}},
+		} {
+			if session, err := s.d.Turn(t.Context(), caller(row.login, "198.51.100.1:4000"), row.domains); session != nil || !fault.Is(err, fault.Denied) {
+				t.Errorf("%s: got %v, %v", name, session, err)
+			}
+		}
+	})
+}
+
+func TestETRNHasADomainTriedNow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, func(_ *site, o *Options) {
+			o.Turns = []Turn{{Domains: []string{"remote.test"}, Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}}
+		})
+		for range 20 {
+			s.queue("alice@example.org", nil, "bob@remote.test")
+		}
+		time.Sleep(20 * time.Minute) // nobody is there
+		sink := s.host("203.0.114.1", sinktest.Options{})
+		synctest.Wait()
+		if n := len(sink.Messages()); n != 0 {
+			t.Fatalf("got %d before", n)
+		}
+		node := smtp.Node{Kind: smtp.NodeDomain, Name: "remote.test"}
+		if _, err := s.d.Flush(t.Context(), caller("", "192.0.2.1:4000"), node); !fault.Is(err, fault.Denied) {
+			t.Errorf("a stranger: got %v", err)
+		}
+		if _, err := s.d.Flush(t.Context(), caller("", "198.51.100.9:4000"), smtp.Node{Kind: smtp.NodeDomain, Name: "other.test"}); !fault.Is(err, fault.Denied) {
+			t.Errorf("another domain: got %v", err)
+		}
+		if n, err := s.d.Flush(t.Context(), caller("", "198.51.100.9:4000"), node); err != nil || n != smtp.FlushBegun {
+			t.Errorf("got %v, %v", n, err)
+		}
+		synctest.Wait()
+		if n := len(sink.Messages()); n != 20 {
+			t.Errorf("got %d of 20", n)
+		}
+	})
+}
+
+func TestAnOperatorBouncesAMessage(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, nil)
+		id := s.queue("alice@example.org", nil, "bob@remote.test", "carol@remote.test")
+		synctest.Wait()
+		n, err := s.d.Bounce(t.Context(), id, []int{1}, "spam")
+		if err != nil || n != 1 {
+			t.Fatal(n, err)
+		}
+		if rows := s.rows(id); len(rows) != 1 || rows[0].Index != 0 {
+			t.Errorf("got %+v", rows)
+		}
+		if told := s.told(); len(told) != 1 || told[0].what != "failed" {
+			t.Errorf("got %v", told)
+		}
+	})
+}
+
+func TestHopsAreShown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, nil)
+		s.queue("alice@example.org", nil, "bob@remote.test")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		s.host("203.0.114.3", sinktest.Options{On: func(sinktest.Command) sinktest.Answer { return sinktest.Answer{Silent: true} }})
+		s.queue("alice@example.org", nil, "bob@other.test")
+		synctest.Wait()
+		hops := s.d.Hops()
+		if len(hops) != 1 || hops[0].Hop != "other.test" || hops[0].Connections != 1 {
+			t.Errorf("got %+v", hops)
+		}
+	})
+}
