@@ -78,15 +78,19 @@ func (a *app) storeCheck(cmd *cobra.Command, c *admin.Client, repair, asJSON boo
 	return nil
 }
 
-// checkedText says what a check went through, held mail only if there is any.
+// checkedText says what a check went through, held and queued mail only if there is
+// any.
 func checkedText(r *store.CheckResult) string {
-	held := ""
+	waiting := ""
 	if r.Held > 0 {
-		held = ", " + count(r.Held, "held message", "held messages")
+		waiting += ", " + count(r.Held, "held message", "held messages")
+	}
+	if r.Queued > 0 {
+		waiting += ", " + count(r.Queued, "queued message", "queued messages")
 	}
 	return fmt.Sprintf("Checked %s, %s, %s of %s%s: %s.",
 		count(r.Accounts, "account", "accounts"), count(r.Mailboxes, "mailbox", "mailboxes"),
-		count(r.Messages, "message", "messages"), mail.Octets(r.Octets), held, findings(r.Findings))
+		count(r.Messages, "message", "messages"), mail.Octets(r.Octets), waiting, findings(r.Findings))
 }
 
 func findings(n int64) string {

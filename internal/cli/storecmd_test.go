@@ -18,3 +18,11 @@ func TestCheckTellsOfHeldMail(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckTellsOfQueuedMail after the held, if there is any.
+func TestCheckTellsOfQueuedMail(t *testing.T) {
+	want := "Checked 0 accounts, 0 mailboxes, 0 messages of 0 B, 1 held message, 2 queued messages: nothing is wrong."
+	if got := checkedText(&store.CheckResult{Held: 1, Queued: 2}); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -46,11 +46,14 @@ type Queue interface {
 	// LeaseRows leases rows of one message whatever their state and due time, frozen
 	// or not; an empty list is all of them. NotFound: the message or one of the rows
 	// is not there. Busy: one of them is leased, and none was leased by this call.
+	// Corrupt: one of them can't be read, or the message can't.
 	LeaseRows(ctx context.Context, id mail.ID, rows []int, until time.Time) (Leased, error)
 
 	// Settle makes all settlements in one commit. A settlement whose lease has
 	// ended and whose row was leased again, changed or removed since, changes
-	// nothing; the others are made all the same. It returns how many were made.
+	// nothing; the others are made all the same. It returns how many were made. A row
+	// that can't be read is only removed, never put back. TooLarge: there are more
+	// than MaxSettlements.
 	Settle(ctx context.Context, settlements []Settlement) (made int, err error)
 
 	// Unlease gives leases back without a change, so that their rows may be leased
@@ -73,7 +76,7 @@ type Queue interface {
 	// and returns how many were changed. An empty list is all rows of the message.
 	// NotFound: no such message. Busy: one of them is leased, and nothing was
 	// changed. Rows that are not there, and those that are so already, are passed
-	// over.
+	// over. Corrupt: one of them can't be read, and nothing was changed.
 	ChangeRows(ctx context.Context, id mail.ID, rows []int, do RowChange, now time.Time) (changed int, err error)
 
 	// SetAside takes a row that can't be read, or whose message can't, out of the
@@ -275,6 +278,9 @@ type Settlement struct {
 	State    RowState
 	Progress RowProgress
 }
+
+// MaxSettlements is how many rows one Settle or Accept settles at most.
+const MaxSettlements = 10_000
 
 // RowChange is what an operator does to rows.
 type RowChange uint8

@@ -21,7 +21,7 @@ func (op *acceptOp) checkOnward() error {
 	if len(op.a.Deliveries) == 0 && op.onward == 0 {
 		return fault.Newf(fault.Invalid, name, "it goes nowhere")
 	}
-	if len(op.a.Settle) > settleAtOnce {
+	if len(op.a.Settle) > store.MaxSettlements {
 		return fault.Newf(fault.TooLarge, name, "%d settlements", len(op.a.Settle))
 	}
 	if op.onward < 2 {

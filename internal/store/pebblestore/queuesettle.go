@@ -185,9 +185,6 @@ type settleOp struct {
 	made int
 }
 
-// settleAtOnce is how many settlements one operation makes at most.
-const settleAtOnce = 10_000
-
 // Settle implements store.Queue.
 func (s *Store) Settle(ctx context.Context, settlements []store.Settlement) (int, error) {
 	const op = "settle rows"
@@ -195,8 +192,8 @@ func (s *Store) Settle(ctx context.Context, settlements []store.Settlement) (int
 		return 0, err
 	}
 	defer s.gate.leave()
-	if len(settlements) > settleAtOnce {
-		return 0, fault.Newf(fault.TooLarge, op, "%d settlements at once, at most %d are taken", len(settlements), settleAtOnce)
+	if len(settlements) > store.MaxSettlements {
+		return 0, fault.Newf(fault.TooLarge, op, "%d settlements at once, at most %d are taken", len(settlements), store.MaxSettlements)
 	}
 	o := &settleOp{all: settlements}
 	if err := s.do(o); err != nil {

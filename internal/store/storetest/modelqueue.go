@@ -59,6 +59,9 @@ func (m *Model) mayQueue(op string, a *store.Accept) error {
 	if len(a.Deliveries) == 0 && len(seen) == 0 {
 		return fault.Newf(fault.Invalid, op, "it goes nowhere")
 	}
+	if len(a.Settle) > store.MaxSettlements {
+		return fault.Newf(fault.TooLarge, op, "%d settlements at once", len(a.Settle))
+	}
 	rows := map[store.RowID]bool{}
 	for _, s := range a.Settle {
 		if !m.maySettle(s) || rows[s.Row] {

@@ -20,6 +20,9 @@ func (m *Model) Settle(ctx context.Context, settlements []store.Settlement) (int
 	if err := m.beginChange(ctx, OpSettle); err != nil {
 		return 0, err
 	}
+	if len(settlements) > store.MaxSettlements {
+		return 0, fault.Newf(fault.TooLarge, string(OpSettle), "%d settlements at once", len(settlements))
+	}
 	made := 0
 	for _, s := range settlements {
 		if m.settle(s) {

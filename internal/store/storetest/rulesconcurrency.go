@@ -21,6 +21,7 @@ var concurrencyRules = []rule{
 	{"CopiesAppearTogether", testVisibleTogether},
 	{"OneOfManyRepeatedAcceptsIsTheFirst", testConcurrentRepeats},
 	{"OneOfManyReleasesIsMade", testConcurrentReleases},
+	{"EachRowIsSentOnceWhileAllIsChanged", testConcurrentQueue},
 	{"OneOfManyGetsTheLock", testConcurrentLocks},
 	{"CountsHoldWhileAllIsChanged", testConcurrentChanges},
 	{"OneOfManyMakesAnAccount", testConcurrentAccounts},

@@ -100,6 +100,10 @@ func testSettleStale(e *env) {
 	}
 	never := store.Settlement{RowLease: store.RowLease{Row: store.RowID{Message: mail.ID{1}}}, Remove: true}
 	e.settle("without a fence", 0, never)
+	many := slices.Repeat([]store.Settlement{never}, store.MaxSettlements)
+	e.settle("as many as there may be", 0, many...)
+	_, err = e.st.Settle(e.ctx, append(many, never))
+	e.fails("one more", err, fault.TooLarge)
 	l, err := e.st.LeaseRows(e.ctx, mail.ID{2}, nil, soon.Add(time.Hour))
 	e.ok(err)
 	s := retry(soon, 1, l)
