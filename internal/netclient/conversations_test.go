@@ -9,6 +9,9 @@ import (
 	"postrider/internal/smtp"
 )
 
+// testNow is the time in all conversations.
+var testNow = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+
 // conversations are what is held in memory and over TCP.
 var conversations = []conversation{
 	{
@@ -272,19 +275,19 @@ var conversations = []conversation{
 		give: with(outgoing(hello, "b@x.test"), func(e *mail.Envelope) {
 			e.From = mail.Address{}
 			e.Priority = -3
-			e.DeliverBy = mail.DeliverBy{Deadline: time.Now().Add(2*time.Hour + time.Second/2), Mode: mail.ByNotify, Trace: true}
+			e.DeliverBy = mail.DeliverBy{Deadline: testNow.Add(2 * time.Hour), Mode: mail.ByNotify, Trace: true}
 		}),
 		text: opening("MT-PRIORITY", "DELIVERBY 60") + "C: MAIL FROM:<> MT-PRIORITY=-3 BY=7200;NT\nS: 550 no\n" + bye,
 		want: "550 MAIL",
 	},
 	{
 		name: "late mail is not given to a server without DELIVERBY",
-		give: with(outgoing(hello, "b@x.test"), func(e *mail.Envelope) { e.DeliverBy.Deadline = time.Now().Add(time.Hour) }),
+		give: with(outgoing(hello, "b@x.test"), func(e *mail.Envelope) { e.DeliverBy.Deadline = testNow.Add(time.Hour) }),
 		text: opening() + bye, want: "550 3.3 MAIL local",
 	},
 	{
 		name: "nor to one that needs longer",
-		give: with(outgoing(hello, "b@x.test"), func(e *mail.Envelope) { e.DeliverBy.Deadline = time.Now().Add(time.Hour) }),
+		give: with(outgoing(hello, "b@x.test"), func(e *mail.Envelope) { e.DeliverBy.Deadline = testNow.Add(time.Hour) }),
 		text: opening("DELIVERBY 7200") + bye, want: "550 4.7 MAIL local",
 	},
 	{

@@ -133,7 +133,7 @@ func TestConversationsInMemory(t *testing.T) {
 			client, s := c.client()
 			err := c.parse(t).Run(dialogue.Setup{Open: func(dialogue.Connection) (dialogue.Transport, error) {
 				return dialogue.NewMemory(client, &session.Conn{
-					ID: "o1", Context: context.Background(), Listener: &session.Listener{}, Now: time.Now,
+					ID: "o1", Context: context.Background(), Listener: &session.Listener{}, Now: stopped,
 				}), nil
 			}})
 			if err != nil {
@@ -157,7 +157,7 @@ func TestConversationsThroughTheDriver(t *testing.T) {
 			err := d.Run(dialogue.Setup{Open: func(dialogue.Connection) (dialogue.Transport, error) {
 				ours, theirs := pair(t)
 				ended = make(chan error, 1)
-				go func() { ended <- Converse(context.Background(), ours, client, Options{}) }()
+				go func() { ended <- Converse(context.Background(), ours, client, Options{Now: stopped}) }()
 				return dialogue.NewNet(theirs), nil
 			}})
 			if err != nil {
@@ -168,6 +168,9 @@ func TestConversationsThroughTheDriver(t *testing.T) {
 		})
 	}
 }
+
+// stopped is a clock that stands still.
+func stopped() time.Time { return testNow }
 
 // pair returns both ends of a TCP connection over loopback.
 func pair(t *testing.T) (dialled, accepted net.Conn) {

@@ -306,3 +306,36 @@ func TestErrorsAreInWords(t *testing.T) {
 		}
 	}
 }
+
+// TestARefusalInTheMiddleOfTheDataIsHeard, and nothing else is believed there.
+func TestARefusalInTheMiddleOfTheDataIsHeard(t *testing.T) {
+	text := strings.Repeat(strings.Repeat("x", 998)+"\r\n", 64<<10)
+	for _, tt := range []struct{ say, want string }{
+		{"552 5.3.4 too large\r\n", "552 3.4 end of data"},
+		{"421 4.3.2 bye\r\n", "421 3.2 end of data, lost content"},
+		{"250 2.0.0 taken\r\n", "?, lost content"},
+		{"552-5.3.4 too\r\n", "?, lost content"},
+	} {
+		ours, theirs := pair(t)
+		client, s := (&conversation{give: []*smtp.Outgoing{outgoing(text, "b@x.test"), outgoing(text, "c@x.test")}}).client()
+		ended := make(chan error, 1)
+		go func() { ended <- Converse(context.Background(), ours, client, Options{}) }()
+		for _, turn := range [][2]string{
+			{"220 x\r\n", "EHLO me.test\r\n"},
+			{"250 x\r\n", "MAIL FROM:<a@example.test>\r\n"},
+			{"250 x\r\n", "RCPT TO:<b@x.test>\r\n"},
+			{"250 x\r\n", "DATA\r\n"},
+			{"354 x\r\n", text[:1000]},
+		} {
+			exchange(t, theirs, turn[0], turn[1])
+		}
+		_, _ = theirs.Write([]byte(tt.say))
+		theirs.Close()
+		if err := <-ended; err == nil {
+			t.Errorf("%q: got no error", tt.say)
+		}
+		if got := summarize(s.results); got != tt.want {
+			t.Errorf("%q: got %s, want %s", tt.say, got, tt.want)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"postrider/internal/session"
+	"postrider/internal/wire"
 )
 
 // outSize is the size of an output buffer, and the most that one write has, in
@@ -47,11 +48,35 @@ func (c *conn) answer(step *session.Step) error {
 	}
 	if _, err := step.Body.WriteTo((*bodyWriter)(c)); err != nil {
 		if c.broken {
+			c.lastWords()
 			return err
 		}
 		return &Error{Stage: StageBody, Err: err}
 	}
 	return c.flush()
+}
+
+// lastWait is how long a peer that takes no more of a body is listened to.
+const lastWait = time.Second
+
+// lastWords lets the session hear what a peer has said that takes no more of a
+// body: why, mostly. What the session answers is sent to nobody.
+func (c *conn) lastWords() {
+	until := time.Now().Add(lastWait)
+	for {
+		switch line, got := c.in.line(&c.split); got {
+		case wire.HaveLine:
+			if step := c.sess.Line(line); step.Next != session.Line || len(step.Reply) > 0 || step.Body != nil {
+				return
+			}
+			continue
+		case wire.Flooded:
+			return
+		}
+		if c.read(lastWait, until) != nil {
+			return
+		}
+	}
 }
 
 // bodyWriter is the connection as a body sees it.

@@ -44,7 +44,8 @@
 // keeps the same promises, but for these: there is no Shed; at StartTLS it makes
 // the client's part of the handshake, and if plaintext had arrived behind the
 // reply that agreed to it, or if the handshake fails, the session gets
-// Event(TLSFailed), says nothing more and closes.
+// Event(TLSFailed), says nothing more and closes; and when the connection takes no
+// more of a Body, the session still gets the lines that the peer has sent.
 //
 // What a session promises: it keeps no reference to a line after the call, it
 // starts no goroutine, reads no clock but Conn.Now, and holds nothing (lock,

@@ -396,7 +396,11 @@ func (c *client) sendContent(command []byte) session.Step {
 // ended takes the reply to the whole message.
 func (c *client) ended() session.Step {
 	tx := c.tx
-	if !c.in.refuses() && c.in.class() != 2 {
+	if !tx.body.whole {
+		// The server takes no more, and says why.
+		c.stopping = true
+	}
+	if !c.in.refuses() && (c.in.class() != 2 || !tx.body.whole) {
 		return c.nonsense("the message")
 	}
 	r := c.in.reply()
