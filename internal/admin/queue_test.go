@@ -146,6 +146,24 @@ func TestQueueIsFilteredByWhatItsRowsAre(t *testing.T) {
 	})
 }
 
+func FuzzQueueFilterIsUsedOrInvalid(f *testing.F) {
+	f.Add("alice@example.org", "b@example.net", ".example.net", "held", "account:alice@example.org")
+	f.Add("<>", "", "münchen.example", "", "server")
+	f.Add("@example.org", `"a b"@[192.0.2.1]`, "[IPv6:2001:db8::1]", "lost", ":")
+	f.Fuzz(func(t *testing.T, sender, recipient, domain, state, warrant string) {
+		q := QueueFilter{Sender: sender, Recipient: recipient, Domain: domain, State: state, Warrant: warrant}
+		rules, err := q.rules()
+		if err != nil && (!fault.Is(err, fault.Invalid) || len(err.Error()) > 1000) {
+			t.Errorf("%+v: got %v", q, err)
+		}
+		if empty := q == (QueueFilter{}); err == nil && empty != (len(rules) == 0) {
+			t.Errorf("%+v: got %d rules", q, len(rules)) // none would mean every row
+		}
+		m := store.QueuedMessage{Rows: []store.Row{{}, {Recipient: mail.Recipient{Address: mail.Address{Local: "a", Domain: "example.net"}}}}}
+		rules.rows(&m)
+	})
+}
+
 func TestQueuedMessageIsShownWhole(t *testing.T) {
 	bothWays(t, func(t *testing.T, m *storetest.Model, c *Client) {
 		text := "Subject: a\r\nX-Long: " + strings.Repeat("y", 9000) + "\r\n\r\nSubject: no field\r\n"
