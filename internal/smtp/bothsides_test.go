@@ -74,11 +74,9 @@ func TestOurClientAndOurServerAgree(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			env := tt.env
-			for _, one := range []mail.Recipient{
+			env.Recipients = []mail.Recipient{
 				{Address: mail.Address{Local: "alice", Domain: "example.test"}, Notify: mail.NotifySuccess | mail.NotifyFailure, ORcpt: "rfc822;a+b=c d@x"},
 				{Address: mail.Address{Local: "b c", Domain: "example.test"}, Notify: mail.NotifyNever, ORcpt: "utf-8;ü@x.test"},
-			} {
-				env.Recipients = append(env.Recipients, one)
 			}
 			backend := &fakeBackend{}
 			d := connect(setup{
