@@ -61,7 +61,8 @@ fuzz:
 		done; \
 	done
 
-# The ledger: clients write down each 250 while the server is killed at random.
+# The ledgers: clients write down each 250 while the server is killed at random, and
+# so does a host that its queue goes to.
 torture: build
 	$(GO) test -tags e2e -count=1 -timeout 60m -run TestTorture ./e2e -rounds $(ROUNDS)
 
