@@ -7,7 +7,8 @@ import (
 )
 
 const rootLong = `Postrider is a mail server: it receives mail by SMTP, from other servers and from
-people who log in, keeps it durably, and hands it out by POP3.
+people who log in, keeps it durably, hands it out by POP3, and sends on what is for
+other hosts.
 
 Commands that change or list accounts work while the server runs (they reach it by a
 socket in its data folder) and while it does not.
