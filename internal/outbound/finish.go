@@ -83,6 +83,7 @@ func (d *Deliverer) settlement(j *job, i int, o *outcome, now time.Time) (store.
 	s := store.Settlement{RowLease: j.lease(i), Progress: row.RowProgress}
 	if o.kind == delivered {
 		s.Remove = true
+		s.Progress.Attempts, s.Progress.Last = s.Progress.Attempts+1, now
 		if by := j.msg.Envelope.DeliverBy; by.Trace && row.Recipient.Notify&mail.NotifyNever == 0 && !notifyTo(&j.msg).IsZero() {
 			return s, d.told(row, o, dsn.Relayed, s.Progress) // RFC 2852 §4: asked for at each host
 		}
@@ -91,8 +92,10 @@ func (d *Deliverer) settlement(j *job, i int, o *outcome, now time.Time) (store.
 		}
 		return s, d.tell(j, row, o, dsn.Relayed, s.Progress)
 	}
-	s.Progress.Attempts++
-	s.Progress.Last = now
+	if !o.untried {
+		s.Progress.Attempts++
+		s.Progress.Last = now
+	}
 	s.Progress.Host, s.Progress.Reply = o.host, o.says()
 	s.Progress.Uncertain = s.Progress.Uncertain || o.uncertain
 	s.State = row.State
@@ -145,7 +148,7 @@ func (d *Deliverer) told(row *store.Row, o *outcome, a dsn.Action, p store.RowPr
 	return &dsn.Recipient{
 		Recipient: row.Recipient, Action: a, Status: o.code(), Remote: o.host,
 		Reply: o.says(), SMTPReply: o.reply != nil, Stage: string(o.stage),
-		LastAttempt: d.o.Now(), Attempts: max(p.Attempts, 1),
+		LastAttempt: p.Last, Attempts: p.Attempts,
 	}
 }
 

@@ -29,7 +29,9 @@ func (d *Deliverer) Bounce(ctx context.Context, id mail.ID, rows []int, why stri
 	if why != "" {
 		text += ": " + clip(why)
 	}
-	f := d.conclude(j, all(j, final("5.7.0", text)))
+	o := final("5.7.0", text)
+	o.untried = true
+	f := d.conclude(j, all(j, o))
 	d.settler.settle(ctx, []*finished{f})
 	d.release(f.rows)
 	return f.rows, ctx.Err()

@@ -22,8 +22,9 @@ type outcome struct {
 	relayed bool
 	// uncertain says that the other host may have taken the message.
 	uncertain bool
-	// ours says that nothing is wrong with the other host.
-	ours bool
+	// ours says that nothing is wrong with the other host, untried that it was not
+	// even asked.
+	ours, untried bool
 }
 
 type outcomeKind uint8
@@ -55,7 +56,9 @@ func final(status, text string) outcome {
 
 // tooLate is for a message whose sender wanted it returned at a time that has
 // passed (RFC 2852 §4).
-var tooLate = final("5.4.7", "it could not be delivered within the time that its sender set")
+var tooLate = failure{
+	kind: failed, status: "5.4.7", untried: true, text: "it could not be delivered within the time that its sender set",
+}
 
 // again returns the failure for another message, that is not tried because of it.
 func (f *failure) again() outcome {
