@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"postrider/internal/mail"
+	"postrider/internal/netclient"
 	"postrider/internal/resolver/zonetest"
 	"postrider/internal/sinktest"
 	"postrider/internal/store"
@@ -27,6 +28,7 @@ type site struct {
 	zone  *zonetest.Zone
 	d     *Deliverer
 	stop  func()
+	text  string // of what queue puts in
 
 	mu      sync.Mutex
 	sinks   map[string]*sinktest.Sink // by address; what is not there refuses
@@ -55,7 +57,7 @@ mx IN A 203.0.114.3
 
 // begin starts a Deliverer within a bubble. Edit changes its options.
 func begin(t *testing.T, edit func(s *site, o *Options)) *site {
-	s := &site{t: t, store: storetest.NewModel(), zone: zonetest.New(t, zoneText), sinks: map[string]*sinktest.Sink{}}
+	s := &site{t: t, text: "From: <alice@example.org>\r\nSubject: hello\r\n\r\nhello\r\n", store: storetest.NewModel(), zone: zonetest.New(t, zoneText), sinks: map[string]*sinktest.Sink{}}
 	o := Options{
 		Store: s.store, Resolver: s.zone.Resolver(t), Hostname: "mail.example.org",
 		Dial: s.dial, Originate: s.originate,
@@ -112,7 +114,7 @@ func (s *site) dial(_ context.Context, _ netip.Addr, to netip.AddrPort) (net.Con
 	sink := s.sinks[to.Addr().String()]
 	s.mu.Unlock()
 	if sink == nil {
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errRefused}
+		return nil, &netclient.Error{Stage: netclient.StageDial, Err: &net.OpError{Op: "dial", Net: "tcp", Err: errRefused}}
 	}
 	ours, theirs := net.Pipe()
 	go sink.Serve(theirs)
@@ -154,7 +156,7 @@ func (s *site) queue(from string, edit func(o *Onward), to ...string) mail.ID {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	io.WriteString(c, "From: <alice@example.org>\r\nSubject: hello\r\n\r\nhello\r\n")
+	io.WriteString(c, s.text)
 	o := Onward{ID: mail.NewID(time.Now()), Due: time.Now()}
 	if from != "" {
 		o.Envelope.From = address(s.t, from)
