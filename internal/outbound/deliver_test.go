@@ -172,6 +172,31 @@ func TestNobodyIsToldOfANotificationThatFails(t *testing.T) {
 	})
 }
 
+// RFC 3464 §4.2: who writes to an alias does not learn where it leads.
+func TestWhereAnAliasLeadsIsNotTold(t *testing.T) {
+	for name, answer := range map[string]string{
+		"refused": "550 5.1.1 <private@remote.test>: no such user", "late": "450 4.2.0 <private@remote.test>: busy",
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := begin(t, nil)
+				s.host("203.0.114.1", sinktest.Options{On: on("RCPT", answer)})
+				s.queueUnder(store.AliasWarrant("info@example.org"), "eve@sender.test", func(o *Onward) { o.Prefix = []byte("Delivered-To: info@example.org\r\n") }, "private@remote.test")
+				time.Sleep(5 * time.Hour)
+				synctest.Wait()
+				told := s.told()
+				if len(told) != 1 {
+					t.Fatalf("got %d notices", len(told))
+				}
+				text := told[0].text
+				if strings.Contains(text, "private") || strings.Contains(text, "remote.test") || !strings.Contains(text, "\r\nFinal-Recipient: rfc822; info@example.org\r\n") {
+					t.Errorf("got %s", text)
+				}
+			})
+		})
+	}
+}
+
 func TestNotifyIsHonoured(t *testing.T) {
 	for _, row := range []struct {
 		notify mail.Notify

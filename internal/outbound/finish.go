@@ -85,7 +85,7 @@ func (d *Deliverer) settlement(j *job, i int, o *outcome, now time.Time) (store.
 		s.Remove = true
 		s.Progress.Attempts, s.Progress.Last = s.Progress.Attempts+1, now
 		if by := j.msg.Envelope.DeliverBy; by.Trace && row.Recipient.Notify&mail.NotifyNever == 0 && !notifyTo(&j.msg).IsZero() {
-			return s, d.told(row, o, dsn.Relayed, s.Progress) // RFC 2852 §4: asked for at each host
+			return s, d.told(&j.msg, row, o, dsn.Relayed, s.Progress) // RFC 2852 §4: asked for at each host
 		}
 		if o.relayed {
 			return s, nil
@@ -140,13 +140,18 @@ func (d *Deliverer) tell(j *job, row *store.Row, o *outcome, a dsn.Action, p sto
 	if !dsn.Wanted(notifyTo(&j.msg), row.Recipient.Notify, a) || a != dsn.Failed && d.unattended(&j.msg) {
 		return nil
 	}
-	return d.told(row, o, a, p)
+	return d.told(&j.msg, row, o, a, p)
 }
 
-// told is what a notification says of a row.
-func (d *Deliverer) told(row *store.Row, o *outcome, a dsn.Action, p store.RowProgress) *dsn.Recipient {
+// told is what a notification says of a row. Where an address here leads to, its
+// sender is not told (RFC 3464 §4.2): what failed is the address that was written to.
+func (d *Deliverer) told(m *store.QueuedMessage, row *store.Row, o *outcome, a dsn.Action, p store.RowProgress) *dsn.Recipient {
+	rcpt, final := row.Recipient, mail.Address{}
+	if alias, err := mail.ParseAddress(m.Warrant.Name()); err == nil && m.Warrant.Kind() == store.AliasForwards {
+		rcpt.Address, final = alias, rcpt.Address
+	}
 	return &dsn.Recipient{
-		Recipient: row.Recipient, Action: a, Status: o.code(), Remote: o.host,
+		Recipient: rcpt, Final: final, Action: a, Status: o.code(), Remote: o.host,
 		Reply: o.says(), SMTPReply: o.reply != nil, Stage: string(o.stage),
 		LastAttempt: p.Last, Attempts: p.Attempts,
 	}

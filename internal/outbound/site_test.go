@@ -151,6 +151,12 @@ func (s *site) told() []told {
 // queue puts a message into the queue and returns its ID there.
 func (s *site) queue(from string, edit func(o *Onward), to ...string) mail.ID {
 	s.t.Helper()
+	return s.queueUnder(store.AccountWarrant(1, "alice@example.org"), from, edit, to...)
+}
+
+// queueUnder is queue under another warrant.
+func (s *site) queueUnder(w store.Warrant, from string, edit func(o *Onward), to ...string) mail.ID {
+	s.t.Helper()
 	ctx := s.t.Context()
 	c, err := s.store.NewContent(ctx, 0)
 	if err != nil {
@@ -170,7 +176,7 @@ func (s *site) queue(from string, edit func(o *Onward), to ...string) mail.ID {
 	if edit != nil {
 		edit(&o)
 	}
-	p, err := store.Pass(store.AccountWarrant(1, "alice@example.org"), o)
+	p, err := store.Pass(w, o)
 	if err != nil {
 		s.t.Fatal(err)
 	}
