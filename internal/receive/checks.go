@@ -33,7 +33,7 @@ var (
 	// mxChecks are for mail from anybody.
 	mxChecks = checks{
 		sender:    []senderCheck{storeTakesMail},
-		recipient: []recipientCheck{leadsSomewhere, hasFewEnoughCopies, hasRoom},
+		recipient: []recipientCheck{leadsSomewhere, hasFewEnoughCopies, hasRoom, needNotReturn},
 	}
 	// submissionChecks are for mail from accounts (RFC 6409).
 	submissionChecks = checks{
@@ -148,6 +148,9 @@ var (
 	verdictQuota = verdict{reason: "over quota", reply: smtp.Reply{
 		Code: 452, Enhanced: "2.2", Text: "Over quota: the mailbox has no room for the message now",
 	}}
+	verdictReturn = verdict{reason: "delivery by a time", reply: smtp.Reply{
+		Code: 550, Enhanced: "3.3", Text: "That address leads to another host, and mail for it is not taken to be returned when it is late",
+	}}
 	verdictHops = verdict{reason: "too many hops", reply: smtp.Reply{
 		Code: 554, Enhanced: "4.6", Text: "Mail loop: the message has passed through too many hosts",
 	}}
@@ -197,6 +200,18 @@ func (r *Receiver) leadsOnward(a *attempt) error {
 		return &verdictNoRelay
 	}
 	a.onward = true
+	return nil
+}
+
+// needNotReturn refuses what an address here leads to another host when it is to be
+// returned if it is late (RFC 2852 §4): most hosts don't promise that, so that
+// anybody could have it returned, for certain and with what is in it, to whose
+// address they gave as the sender's. Refused here, it stays with who has sent it.
+func needNotReturn(_ context.Context, _ *Receiver, a *attempt) error {
+	by := a.tx.Envelope.DeliverBy
+	if len(a.forwards) > 0 && by.Mode == mail.ByReturn && !by.Deadline.IsZero() && !a.tx.Envelope.From.IsZero() {
+		return &verdictReturn
+	}
 	return nil
 }
 

@@ -53,6 +53,20 @@ func TestEachAliasForwardsUnderItsOwnName(t *testing.T) {
 	}
 }
 
+// RFC 2852 §4: else anybody could have a message returned for certain, to anybody.
+func TestStrangersMailThatIsToBeReturnedInTimeIsNotForwarded(t *testing.T) {
+	s, n := newOnwardSite(t)
+	wantPrefix(t, "R", s.deliver("<victim@sender.example> BY=3600;R RET=FULL", hello, "<away@example.test>"), "550 5.3.3")
+	wantPrefix(t, "R, partly here", s.deliver("<victim@sender.example> BY=3600;RT", hello, "<both@example.test>"), "550 5.3.3")
+	if len(n.accepts) != 0 {
+		t.Fatalf("queued: %v", n.queued())
+	}
+	wantPrefix(t, "N", s.deliver("<eve@sender.example> BY=3600;N", hello, "<away@example.test>"), "250 2.0.0")
+	wantPrefix(t, "a mailbox here", s.deliver("<eve@sender.example> BY=3600;R", hello, "<alice@example.test>"), "250 2.0.0")
+	s.submitter = "alice"
+	wantPrefix(t, "an account", s.deliver("<alice@example.test> BY=3600;R", complete+"\r\n", "<away@example.test>"), "250 2.0.0")
+}
+
 func TestTheNullReversePathIsForwardedAsItIs(t *testing.T) {
 	s, n := newOnwardSite(t)
 	wantPrefix(t, "message", s.deliver("<>", hello, "<away@example.test>"), "250 2.0.0")
