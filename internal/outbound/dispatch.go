@@ -159,7 +159,7 @@ func (d *Deliverer) round(ctx context.Context) time.Duration {
 		now := d.o.Now()
 		d.mu.Lock()
 		stale := d.window.stale(now)
-		full := d.leased >= maxLeased || d.settler.stuck.Load()
+		full := d.leased >= maxLeased || d.settler.stuck.Load() > 0
 		name, ok := "", false
 		if !stale && !full {
 			name, ok = d.window.pop(now)
@@ -168,7 +168,7 @@ func (d *Deliverer) round(ctx context.Context) time.Duration {
 		d.mu.Unlock()
 		switch {
 		case full:
-			return maxSleep // a settlement wakes
+			return maxSleep // release and resume wake
 		case stale:
 			if err := d.scan(ctx); err != nil {
 				d.log.Error("the queue's schedule can't be read: trying again", "error", err)
@@ -320,7 +320,7 @@ func (d *Deliverer) forgetHops() {
 // spawn starts connections of a hop as it bears and as there is work for, under
 // mu. A job that waits wakes an idle one first.
 func (d *Deliverer) spawn(h *hop) {
-	if d.stopped || d.ctx == nil || d.ctx.Err() != nil || d.o.Now().Before(h.notBefore) {
+	if d.stopped || d.ctx == nil || d.ctx.Err() != nil || d.settler.stuck.Load() > 0 || d.o.Now().Before(h.notBefore) {
 		return
 	}
 	if h.idle > 0 && len(h.jobs) > 0 {

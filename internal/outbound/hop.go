@@ -160,7 +160,7 @@ func (d *Deliverer) take(ctx context.Context, h *hop, limit int, wait time.Durat
 
 // takeNow is take without waiting, under mu.
 func (d *Deliverer) takeNow(h *hop, limit int) *job {
-	if len(h.jobs) == 0 || !d.mayGo(h) {
+	if len(h.jobs) == 0 || d.settler.stuck.Load() > 0 || !d.mayGo(h) {
 		return nil
 	}
 	j := h.pop(min(limit, h.terms.RecipientsPerMessage))

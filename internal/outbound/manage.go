@@ -32,9 +32,22 @@ func (d *Deliverer) Bounce(ctx context.Context, id mail.ID, rows []int, why stri
 	o := final("5.7.0", text)
 	o.untried = true
 	f := d.conclude(j, all(j, o))
-	d.settler.settle(ctx, []*finished{f})
-	d.release(f.rows)
-	return f.rows, ctx.Err()
+	err = d.settler.settle(ctx, []*finished{f})
+	d.giveBack(j) // what was settled has no lease any more
+	if err != nil {
+		d.Kick(domainsOf(j)...)
+		return 0, err
+	}
+	return f.rows, nil
+}
+
+// domainsOf returns the destinations of a job's rows.
+func domainsOf(j *job) []string {
+	all := make([]string, j.rows())
+	for i := range all {
+		all[i] = j.msg.Rows[i].Recipient.Address.Domain
+	}
+	return all
 }
 
 // HopStatus is a hop as it is at a moment.

@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,9 @@ const (
 	// settlePause and maxSettlePause bound the wait after a settlement that failed.
 	settlePause    = time.Second
 	maxSettlePause = time.Minute
+	// noticesAtOnce is how many notifications are written at once: the store commits
+	// together what comes together.
+	noticesAtOnce = 16
 )
 
 // settler brings what attempts came to into the store: what arrives while one
@@ -29,7 +33,7 @@ const (
 // if it died between the two in any case (RFC 1047).
 type settler struct {
 	d     *Deliverer
-	stuck atomic.Bool // a settlement has failed and is being tried again
+	stuck atomic.Int32 // settlements and notices that have failed and are being tried again
 
 	mu     sync.Mutex
 	wanted *sync.Cond
@@ -78,7 +82,7 @@ func (s *settler) run(ctx context.Context) {
 		if batch == nil {
 			return
 		}
-		s.settle(ctx, batch)
+		_ = s.settle(ctx, batch) // it has been logged
 		rows := 0
 		for _, f := range batch {
 			rows += f.rows
@@ -88,54 +92,128 @@ func (s *settler) run(ctx context.Context) {
 	}
 }
 
-// settle brings a batch into the store, however often that takes.
-func (s *settler) settle(ctx context.Context, batch []*finished) {
+// settle brings a batch into the store, however often that takes. It returns what
+// has kept it from that, if ctx has ended or a notification can't be made.
+func (s *settler) settle(ctx context.Context, batch []*finished) error {
 	var plain []store.Settlement
 	for _, f := range batch {
 		plain = append(plain, f.settle...)
 	}
-	for len(plain) > 0 {
-		n := min(len(plain), settleBatch)
-		s.insist(ctx, "settle", func() error {
-			made, err := s.d.o.Store.Settle(ctx, plain[:n])
+	err := s.settleRows(ctx, plain)
+	places := make(chan struct{}, noticesAtOnce)
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for _, f := range batch {
+		for i := range f.notices {
+			n := &f.notices[i]
+			places <- struct{}{}
+			all.Go(func() {
+				defer func() { <-places }()
+				if failed := s.tell(ctx, n); failed != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					err = failed
+				}
+			})
+		}
+	}
+	all.Wait()
+	return err
+}
+
+// settleRows settles rows of which nobody is told.
+func (s *settler) settleRows(ctx context.Context, rows []store.Settlement) error {
+	for len(rows) > 0 {
+		n := min(len(rows), settleBatch)
+		err := s.insist(ctx, "settle", func() error {
+			made, err := s.d.o.Store.Settle(ctx, rows[:n])
 			if err == nil && made < n {
 				s.d.log.Warn("rows of the queue were changed while they were tried", "rows", n-made)
 			}
 			return err
-		})
-		plain = plain[n:]
-	}
-	for _, f := range batch {
-		for i := range f.notices {
-			n := &f.notices[i]
-			id := mail.NewID(s.d.o.Now()) // the same at each try, so that only one is sent
-			s.insist(ctx, "notify", func() error { return s.d.notify(ctx, id, n) })
-			s.d.m.notices.WithLabelValues(n.what).Inc()
+		}, func(error) bool { return true })
+		if err != nil {
+			return err
 		}
+		rows = rows[n:]
 	}
+	return nil
 }
 
-// insist does something until it succeeds or ctx ends.
-func (s *settler) insist(ctx context.Context, what string, do func() error) {
+// tell sends a notification and settles its rows with it.
+func (s *settler) tell(ctx context.Context, n *notice) error {
+	id := mail.NewID(s.d.o.Now()) // the same at each try, so that only one is sent
+	err := s.insist(ctx, "notify", func() error { return s.d.notify(ctx, id, n) }, mayPass)
+	switch {
+	case err == nil:
+		s.d.m.notices.WithLabelValues(n.what).Inc()
+		return nil
+	case ctx.Err() != nil:
+		return err
+	}
+	return errors.Join(err, s.untold(ctx, n, err))
+}
+
+// mayPass reports whether a notification that failed so is worth another try. One
+// that is not must not hold up all that is settled after it.
+func mayPass(err error) bool {
+	switch fault.KindOf(err) {
+	case fault.Transient, fault.NoSpace, fault.ReadOnly, fault.Busy, fault.Internal:
+		return true
+	}
+	return false
+}
+
+// untold settles the rows of a notification that can't be made: those that have
+// failed are held, so that no mail goes without somebody being told of it.
+func (s *settler) untold(ctx context.Context, n *notice, why error) error {
+	s.d.log.Error("a notification can't be made: mail that could not be sent is held instead; look at it with 'postrider queue show', then drop or retry it",
+		"message", n.msg.AcceptID.String(), "queued", n.msg.ID.String(), "to", n.to.String(), "what", n.what, "error", why)
+	now := s.d.o.Now()
+	for i := range n.settle {
+		if n.recipients[i].Action == dsn.Failed {
+			n.settle[i].Remove, n.settle[i].State, n.settle[i].Due = false, store.RowHeld, now
+		}
+	}
+	return s.settleRows(ctx, n.settle)
+}
+
+// insist does something until it succeeds, its error is one that does not pass, or
+// ctx ends. Meanwhile nothing is sent: it could not be written down either.
+func (s *settler) insist(ctx context.Context, what string, do func() error, passes func(error) bool) error {
+	waits := false
+	defer func() {
+		if waits && s.stuck.Add(-1) == 0 {
+			s.d.resume()
+		}
+	}()
 	for pause := settlePause; ; pause = min(2*pause, maxSettlePause) {
 		err := do()
-		switch {
-		case err == nil:
-			s.stuck.Store(false)
-			return
-		case fault.Is(err, fault.Denied), fault.Is(err, fault.NotFound):
-			// The rows are not ours any more: an operator was faster.
-			s.d.log.Warn("rows of the queue were changed while they were tried", "error", err)
-			return
+		if err == nil || !passes(err) {
+			return err
 		}
-		s.stuck.Store(true)
+		if !waits {
+			waits = true
+			s.stuck.Add(1)
+		}
 		s.d.log.Error("what was sent can't be written down; no more is sent until it can: look at the disk", "what", what, "error", err)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return
+			return err
 		}
 	}
+}
+
+// resume lets the hops go on that have waited until what was sent could be written
+// down.
+func (d *Deliverer) resume() {
+	d.mu.Lock()
+	for _, h := range d.hops {
+		d.spawn(h)
+	}
+	d.mu.Unlock()
+	d.wakeUp()
 }
 
 // wakeFor has the destinations of rows that wait again looked at in time.
@@ -154,19 +232,28 @@ func (d *Deliverer) wakeFor(batch []*finished) {
 	}
 }
 
-// notify sends a notification, and settles the rows that it is about.
+// notify sends a notification, and settles the rows that it is about. Where the
+// original can't be read it brings nothing of it back.
 func (d *Deliverer) notify(ctx context.Context, id mail.ID, n *notice) error {
 	original, err := d.o.Store.OpenQueued(ctx, n.msg.ID)
-	if err != nil && !fault.Is(err, fault.Corrupt) {
-		return err
+	if err == nil {
+		err = d.originate(ctx, id, n, original)
+		original.Close()
 	}
+	if fault.Is(err, fault.Corrupt) {
+		return d.originate(ctx, id, n, nil)
+	}
+	return err
+}
+
+// originate is notify with the original, or nil.
+func (d *Deliverer) originate(ctx context.Context, id mail.ID, n *notice, original store.Reader) error {
 	note := dsn.Notice{
 		ID: id, Hostname: d.o.Hostname, Now: d.o.Now(), To: n.to, Envelope: n.msg.Envelope,
 		Arrived: n.msg.Accepted, Recipients: n.recipients, MaxReturn: d.o.MaxReturn,
 	}
 	note.Envelope.ID = n.msg.AcceptID
-	if err == nil {
-		defer original.Close()
+	if original != nil {
 		note.Original, note.OriginalSize = original, original.Size()
 	}
 	return d.o.Originate(ctx, Notification{
