@@ -143,7 +143,11 @@ func (a *app) printZone(cfg *config.Config, d zone.Domain) error {
 	if !ok {
 		return nil
 	}
-	fmt.Fprintf(a.stdout, "\n; https://mta-sts.%s/.well-known/mta-sts.txt has to hold:\n", d.Name)
+	holds := "has to hold"
+	if p := cfg.Publish; p.MTASTSHTTPS != "" || p.MTASTSHTTP != "" {
+		holds = "is answered by this server"
+	}
+	fmt.Fprintf(a.stdout, "\n; https://mta-sts.%s/.well-known/mta-sts.txt %s:\n", d.Name, holds)
 	for line := range strings.SplitSeq(strings.TrimSpace(policy.File()), "\r\n") {
 		fmt.Fprintf(a.stdout, ";   %s\n", line)
 	}

@@ -232,10 +232,15 @@ func (e *engine) run(ctx context.Context, listeners []opened, ready func()) erro
 	}
 	served, err := e.listeners(listeners)
 	if err == nil {
+		err = e.servePolicy(ctx, serve)
+	}
+	if err == nil {
 		err = e.serveAdmin(ctx, serve)
 	}
 	if err != nil {
 		closeAll(listeners)
+		cancel(nil)
+		wg.Wait()
 		return err
 	}
 	e.noteListening(listeners)

@@ -66,7 +66,7 @@ func keyFile(cfg *config.Config) string {
 
 // hasTLS reports whether some listener's clients can begin TLS.
 func hasTLS(cfg *config.Config) bool {
-	return slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.TLSMode() != config.TLSNone })
+	return cfg.Publish.MTASTSHTTPS != "" || slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.TLSMode() != config.TLSNone })
 }
 
 // openCerts returns the server's certificates; nil when no listener has TLS.

@@ -34,6 +34,7 @@ const maxArgon2Work = GiB
 type checker struct {
 	c        *Config
 	problems Problems
+	taken    map[string]string // which setting wants each address; nil: see addresses
 }
 
 // report adds a problem at a setting, as Locate places it.

@@ -15,7 +15,7 @@ import (
 // tls looks at certificates, and at what the listeners want of them.
 func (k *checker) tls() {
 	c := k.c
-	wanted := false
+	wanted := c.Publish.MTASTSHTTPS != ""
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		k.listenerTLS(i, l)
@@ -166,22 +166,29 @@ func (k *checker) acme() {
 	if len(a.Names) == 0 && k.c.Hostname != "" {
 		k.acmeNames("hostname", k.c.Hostname)
 	}
-	taken := k.addresses()
-	for _, at := range []struct{ path, address string }{{"acme.http", a.HTTP}, {"acme.tls_alpn", a.TLSALPN}} {
-		if at.address == "" {
-			continue
-		}
-		host, port, err := splitAddress(at.address)
-		if err != nil {
-			k.report(at.path, Problem{Message: fmt.Sprintf("address can't be %q", at.address), Help: err.Error()})
-			continue
-		}
-		key := net.JoinHostPort(host, strconv.Itoa(port))
-		if other := taken[key]; other != "" && port != 0 {
-			k.report(at.path, Problem{Message: at.address + " is listened on already", Help: "see " + other})
-		}
-		taken[key] = at.path
+	k.take("acme.http", a.HTTP)
+	k.take("acme.tls_alpn", a.TLSALPN)
+}
+
+// take notes that a setting wants to listen on an address, and reports one that can't
+// be, or that another has.
+func (k *checker) take(path, address string) {
+	if address == "" {
+		return
 	}
+	host, port, err := splitAddress(address)
+	if err != nil {
+		k.report(path, Problem{Message: fmt.Sprintf("address can't be %q", address), Help: err.Error()})
+		return
+	}
+	if k.taken == nil {
+		k.taken = k.addresses()
+	}
+	key := net.JoinHostPort(host, strconv.Itoa(port))
+	if other := k.taken[key]; other != "" && port != 0 {
+		k.report(path, Problem{Message: address + " is listened on already", Help: "see " + other})
+	}
+	k.taken[key] = path
 }
 
 // acmeNames refuses names that no certificate can be obtained for.
@@ -205,7 +212,7 @@ func (k *checker) acmeNames(path string, names ...string) {
 	}
 }
 
-// addresses tells which setting wants each address, but those of ACME.
+// addresses tells which setting wants each address, of the listeners and admin.
 func (k *checker) addresses() map[string]string {
 	taken := map[string]string{}
 	add := func(address, what string) {
