@@ -25,8 +25,12 @@ type Deliverer struct {
 	mu     sync.Mutex
 	window window
 	hops   map[string]*hop
+	// forgetAt is how many hops there are when those that do nothing are forgotten.
+	forgetAt int
 	// sites is which hop a destination's rows went to last, of those in hops.
 	sites map[string]*hop
+	// crowded are the hops at which destinations wait for room.
+	crowded map[*hop]struct{}
 	// starved are the hops that wait for one of the connections of all, in the order
 	// in which they get them.
 	starved []*hop
@@ -46,7 +50,8 @@ func New(o Options) *Deliverer {
 	d := &Deliverer{
 		o: o, m: newMetrics(o.Registerer), log: o.Logger,
 		wake: make(chan struct{}, 1), window: newWindow(maxWindow),
-		hops: map[string]*hop{}, sites: map[string]*hop{}, flushing: map[smtp.Node]bool{},
+		hops: map[string]*hop{}, forgetAt: maxHops, sites: map[string]*hop{}, flushing: map[smtp.Node]bool{},
+		crowded: map[*hop]struct{}{},
 	}
 	d.settler = newSettler(d)
 	return d
@@ -162,7 +167,9 @@ func (d *Deliverer) round(ctx context.Context) time.Duration {
 		full := d.leased >= maxLeased || d.settler.stuck.Load() > 0
 		name, ok := "", false
 		if !stale && !full {
-			name, ok = d.window.pop(now)
+			if name, ok = d.window.pop(now); !ok && d.unparkSome() {
+				name, ok = d.window.pop(now)
+			}
 		}
 		next, some := d.window.next()
 		d.mu.Unlock()
@@ -209,8 +216,9 @@ func (d *Deliverer) scan(ctx context.Context) error {
 // lease leases rows of a destination that is due, and passes them on.
 func (d *Deliverer) lease(ctx context.Context, name string, now time.Time) {
 	d.mu.Lock()
-	if h := d.sites[name]; h != nil && !h.room() && !h.dead(now) {
-		h.parked = append(h.parked, name)
+	known := d.sites[name]
+	if known != nil && !known.room() && !known.dead(now) {
+		d.park(known, name, now)
 		d.mu.Unlock()
 		return
 	}
@@ -231,7 +239,7 @@ func (d *Deliverer) lease(ctx context.Context, name string, now time.Time) {
 	d.leased += rows
 	d.mu.Unlock()
 	for i := range all {
-		d.pass(ctx, &all[i], name, now)
+		d.pass(ctx, &all[i], name, known, now)
 	}
 	if rows >= leaseBatch {
 		d.again(name, now)
@@ -256,8 +264,10 @@ func (d *Deliverer) again(name string, due time.Time) {
 	d.mu.Unlock()
 }
 
-// pass gives leased rows to their hop, or settles what need not be tried.
-func (d *Deliverer) pass(ctx context.Context, l *store.Leased, name string, now time.Time) {
+// pass gives leased rows to their hop, or settles what need not be tried. Known is
+// the hop that had room for the destination before its rows were leased; another
+// that has none takes them when it has.
+func (d *Deliverer) pass(ctx context.Context, l *store.Leased, name string, known *hop, now time.Time) {
 	if l.Err != nil {
 		d.setAside(ctx, l, name)
 		return
@@ -275,16 +285,37 @@ func (d *Deliverer) pass(ctx context.Context, l *store.Leased, name string, now 
 	d.mu.Lock()
 	h := d.hop(route, &j.msg, name)
 	h.used = now
-	d.sites[name] = h
-	if h.dead(now) {
+	d.remember(name, h)
+	switch {
+	case h.dead(now):
 		f := h.failed
 		d.mu.Unlock()
 		d.finish(j, all(j, f.again()))
-		return
+	case h != known && !h.room():
+		d.park(h, name, now)
+		d.mu.Unlock()
+		d.giveBack(j)
+	default:
+		h.put(j)
+		d.spawn(h)
+		d.mu.Unlock()
 	}
-	h.put(j)
-	d.spawn(h)
-	d.mu.Unlock()
+}
+
+// remember notes to which hop a destination's rows go, under mu.
+func (d *Deliverer) remember(name string, h *hop) {
+	if _, ok := d.sites[name]; !ok && len(d.sites) >= maxSites {
+		now := d.o.Now()
+		for other, at := range d.sites {
+			if at.rows == 0 && !at.dead(now) {
+				delete(d.sites, other)
+			}
+		}
+		if len(d.sites) > maxSites*3/4 {
+			clear(d.sites)
+		}
+	}
+	d.sites[name] = h
 }
 
 // hop returns the hop of a message on its route, under mu.
@@ -292,7 +323,7 @@ func (d *Deliverer) hop(route *Route, m *store.QueuedMessage, domain string) *ho
 	key := route.hopKey(m, domain)
 	h := d.hops[key]
 	if h == nil {
-		if len(d.hops) >= maxHops {
+		if len(d.hops) >= d.forgetAt {
 			d.forgetHops()
 		}
 		h = d.newHop(key, route, domain)
@@ -302,7 +333,8 @@ func (d *Deliverer) hop(route *Route, m *store.QueuedMessage, domain string) *ho
 	return h
 }
 
-// forgetHops drops hops that do nothing, under mu.
+// forgetHops drops hops that do nothing, under mu. If most do something it is long
+// until it is done again, so that many dead hops cost each new one little.
 func (d *Deliverer) forgetHops() {
 	now := d.o.Now()
 	for key, h := range d.hops {
@@ -315,6 +347,7 @@ func (d *Deliverer) forgetHops() {
 			delete(d.sites, name)
 		}
 	}
+	d.forgetAt = max(maxHops, 2*len(d.hops))
 }
 
 // spawn starts connections of a hop as it bears and as there is work for, under

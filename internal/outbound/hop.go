@@ -42,7 +42,7 @@ type hop struct {
 
 	notBefore time.Time // its rate is used up until then
 
-	parked []string // destinations that wait for room here
+	parked map[string]struct{} // destinations that wait for room here
 	used   time.Time
 }
 
@@ -50,7 +50,8 @@ func (d *Deliverer) newHop(key string, route *Route, domain string) *hop {
 	terms := *d.o.termsOf(domain)
 	h := &hop{
 		key: key, route: route, domain: domain, terms: terms,
-		byMessage: map[mail.ID]*job{}, limit: float64(terms.InitialConnections), signal: make(chan struct{}, 1),
+		byMessage: map[mail.ID]*job{}, parked: map[string]struct{}{},
+		limit: float64(terms.InitialConnections), signal: make(chan struct{}, 1),
 	}
 	if terms.MessagesPerMinute > 0 {
 		h.rate = rate.NewLimiter(rate.Every(time.Minute/time.Duration(terms.MessagesPerMinute)), 1)
@@ -198,14 +199,46 @@ func (d *Deliverer) mayGo(h *hop) bool {
 	return false
 }
 
-// unpark lets the destinations that wait for room be looked at again.
+// park has a destination wait until a hop has room for its rows, under mu.
+func (d *Deliverer) park(h *hop, name string, now time.Time) {
+	if len(h.parked) >= maxParked {
+		d.window.beyond(now.Add(parkPause))
+		return
+	}
+	h.parked[name] = struct{}{}
+	d.crowded[h] = struct{}{}
+}
+
+// unpark lets some of the destinations that wait for room be looked at again, under
+// mu: as many as could fill it. When they have not, the dispatcher asks for others.
 func (d *Deliverer) unpark(h *hop) {
 	now := d.o.Now()
-	for _, name := range h.parked {
+	n := 0
+	for name := range h.parked {
+		if n == leaseBatch {
+			break
+		}
+		n++
+		delete(h.parked, name)
 		d.window.add(name, now)
 	}
-	h.parked = nil
+	if len(h.parked) == 0 {
+		delete(d.crowded, h)
+	}
 	d.wakeUp()
+}
+
+// unparkSome is unpark for all hops with room, under mu; it reports whether there
+// was any.
+func (d *Deliverer) unparkSome() bool {
+	some := false
+	for h := range d.crowded {
+		if h.room() {
+			d.unpark(h)
+			some = true
+		}
+	}
+	return some
 }
 
 // succeeded notes that the hop has taken a message.

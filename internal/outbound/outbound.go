@@ -35,6 +35,12 @@ const (
 	// maxWindow bounds the destinations that are remembered with their time. If more
 	// wait, those due last are looked up in the store when their time comes near.
 	maxWindow = 50_000
+	// maxSites bounds the destinations of which is remembered where their rows went.
+	maxSites = 50_000
+	// maxParked bounds the destinations that wait for room at one hop. If more wait,
+	// they are looked up in the store after parkPause.
+	maxParked = 50_000
+	parkPause = time.Minute
 	// maxHops bounds the hops that are remembered while nothing goes to them.
 	maxHops = 10_000
 	// leaseBatch is how many rows of a destination are leased at once.
