@@ -74,11 +74,20 @@ func (d *Deliverer) flush(ctx context.Context, node smtp.Node, below bool) {
 	wanted := func(domain string) bool {
 		return domain == node.Name || below && strings.HasSuffix(domain, "."+node.Name)
 	}
-	n, err := d.Retry(ctx, func(m *store.QueuedMessage, r *store.Row) bool { return wanted(r.Recipient.Address.Domain) })
+	n, err := d.Retry(ctx, func(_ *store.QueuedMessage, r *store.Row) bool {
+		return wanted(r.Recipient.Address.Domain) && !isHeldBack(r, d.o.Now())
+	})
 	d.log.Info("delivery was asked for", "node", node.Name, "rows", n, "error", err)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.flushing, node)
+}
+
+// isHeldBack reports whether a row waits for the time that its sender has set (RFC
+// 4865): nothing has been made of it yet, and it is not due. No host that calls gets
+// it sooner.
+func isHeldBack(r *store.Row, now time.Time) bool {
+	return r.Attempts == 0 && r.Reply == "" && r.Due.After(now)
 }
 
 // Retry makes rows that wait due now, and returns how many: those that want
@@ -195,10 +204,15 @@ func (d *Deliverer) waiting(ctx context.Context, allowed, wanted []string) (name
 type turning struct {
 	conversation
 	domains []string
+	// heldBack are leases of what is not to be sent yet. They are kept to the end, so
+	// that it is not leased again and again; maxHeldBack at most.
+	heldBack []store.RowLease
 }
 
+const maxHeldBack = 10_000
+
 // farFuture is when every row is due: who has called gets all, whenever it would
-// have been tried. All that is leased so is settled or given back when the
+// have been tried, but for what its sender has held back. All that is leased so is settled or given back when the
 // connection ends.
 const farFuture = 100 * 365 * 24 * time.Hour
 
@@ -214,6 +228,9 @@ func (s *turning) Next(ctx context.Context, peer *smtp.Peer) *smtp.Outgoing {
 
 // lease leases more of a domain's rows, and reports whether there were any.
 func (s *turning) lease(ctx context.Context, domain string) bool {
+	if len(s.heldBack) >= maxHeldBack {
+		return false
+	}
 	now := s.d.o.Now()
 	all, err := s.d.o.Store.Lease(ctx, store.LeaseQuery{
 		Destination: domain, Now: now.Add(farFuture), Until: now.Add(farFuture + leaseTime), Limit: leaseBatch,
@@ -224,10 +241,15 @@ func (s *turning) lease(ctx context.Context, domain string) bool {
 	}
 	for i := range all {
 		l := &all[i]
-		s.d.mu.Lock()
-		s.d.leased += len(l.Message.Rows)
+		j := &job{msg: l.Message, fences: l.Fences, route: s.h.route, domain: domain}
 		if l.Err == nil {
-			s.h.put(&job{msg: l.Message, fences: l.Fences, route: s.h.route, domain: domain})
+			early := j.split(func(i int) bool { return isHeldBack(&j.msg.Rows[i], now) })
+			s.heldBack = append(s.heldBack, early.leases()...)
+		}
+		s.d.mu.Lock()
+		s.d.leased += j.rows()
+		if l.Err == nil && j.rows() > 0 {
+			s.h.put(j)
 		}
 		s.d.mu.Unlock()
 		if l.Err != nil {
@@ -249,6 +271,8 @@ func (s *turning) close() {
 	for _, j := range jobs {
 		s.d.giveBack(j)
 	}
+	s.d.o.Store.Unlease(context.Background(), s.heldBack)
+	s.heldBack = nil
 }
 
 // turned is a turned connection's session.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postrider/internal/fault"
+	"postrider/internal/mail"
 	"postrider/internal/netclient"
 	"postrider/internal/sinktest"
 	"postrider/internal/smtp"
@@ -64,6 +65,60 @@ func TestATRNSendsWhatWaitsOverTheCallersConnection(t *testing.T) {
 		}
 		if session, err := s.d.Turn(t.Context(), caller("branch@example.org", "198.51.100.1:4000"), nil); session != nil || err != nil {
 			t.Errorf("with nothing left: got %v, %v", session, err)
+		}
+	})
+}
+
+// RFC 4865: what is held until a time is not released sooner, whoever asks.
+func TestNoCallReleasesWhatItsSenderHoldsBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := branch(t)
+		later := time.Now().Add(24 * time.Hour)
+		var held []mail.ID
+		for range 3 * leaseBatch {
+			held = append(held, s.queue("alice@example.org", func(o *Onward) { o.Due = later }, "bob@remote.test"))
+		}
+		s.queue("alice@example.org", nil, "bob@remote.test")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		from := caller("branch@example.org", "198.51.100.1:4000")
+		if _, err := s.d.Flush(t.Context(), from, smtp.Node{Name: "remote.test"}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		session, err := s.d.Turn(t.Context(), from, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink := sinktest.New(sinktest.Options{})
+		ours, theirs := net.Pipe()
+		go sink.Serve(theirs)
+		if err := netclient.Converse(t.Context(), ours, session, netclient.Options{}); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if n := len(sink.Messages()); n != 1 {
+			t.Errorf("got %d messages, want the one that is not held back", n)
+		}
+		for _, id := range held {
+			if rows := s.rows(id); len(rows) != 1 || rows[0].Leased || !rows[0].Due.Equal(later.Truncate(time.Millisecond)) {
+				t.Fatalf("got %+v", rows)
+			}
+		}
+		time.Sleep(48 * time.Hour)
+		synctest.Wait()
+		session, err = s.d.Turn(t.Context(), from, nil)
+		if err != nil || session == nil {
+			t.Fatal(session, err)
+		}
+		ours, theirs = net.Pipe()
+		go sink.Serve(theirs)
+		if err := netclient.Converse(t.Context(), ours, session, netclient.Options{}); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if n := len(sink.Messages()); n != 1+len(held) {
+			t.Errorf("afterwards: got %d messages", n)
 		}
 	})
 }
