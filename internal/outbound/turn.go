@@ -207,6 +207,7 @@ type turning struct {
 	// heldBack are leases of what is not to be sent yet. They are kept to the end, so
 	// that it is not leased again and again; maxHeldBack at most.
 	heldBack []store.RowLease
+	leased   []string // the domains of which there were rows
 }
 
 const maxHeldBack = 10_000
@@ -238,6 +239,9 @@ func (s *turning) lease(ctx context.Context, domain string) bool {
 	if err != nil {
 		s.d.log.Error("rows of the queue can't be leased", "destination", domain, "error", err)
 		return false
+	}
+	if n := len(s.leased); len(all) > 0 && (n == 0 || s.leased[n-1] != domain) {
+		s.leased = append(s.leased, domain)
 	}
 	for i := range all {
 		l := &all[i]
@@ -273,6 +277,9 @@ func (s *turning) close() {
 	}
 	s.d.o.Store.Unlease(context.Background(), s.heldBack)
 	s.heldBack = nil
+	// While all of a domain was leased the schedule may have forgotten it.
+	s.d.Kick(s.leased...)
+	s.leased = nil
 }
 
 // turned is a turned connection's session.

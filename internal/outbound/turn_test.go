@@ -123,6 +123,46 @@ func TestNoCallReleasesWhatItsSenderHoldsBack(t *testing.T) {
 	})
 }
 
+func TestWhatATRNLeavesIsNotForgotten(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := branch(t)
+		for range 3 {
+			s.queue("alice@example.org", nil, "bob@remote.test")
+		}
+		synctest.Wait()
+		session, err := s.d.Turn(t.Context(), caller("branch@example.org", "198.51.100.1:4000"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// All is due, and looked for, while the conversation goes on.
+		sink := sinktest.New(sinktest.Options{
+			Extensions: []string{"LIMITS MAILMAX=1"},
+			On: func(c sinktest.Command) sinktest.Answer {
+				if c.Verb == "END" {
+					return sinktest.Answer{Delay: 9 * time.Minute}
+				}
+				return sinktest.Answer{}
+			},
+		})
+		ours, theirs := net.Pipe()
+		go sink.Serve(theirs)
+		if err := netclient.Converse(t.Context(), ours, session, netclient.Options{}); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(6 * 24 * time.Hour)
+		synctest.Wait()
+		failed := 0
+		for _, n := range s.told() {
+			if n.what == "failed" {
+				failed++
+			}
+		}
+		if u, _ := s.store.QueueUsage(t.Context()); len(sink.Messages()) != 1 || failed != 2 || u.Rows != 0 {
+			t.Errorf("got %d sent, %d told of, %d left", len(sink.Messages()), failed, u.Rows)
+		}
+	})
+}
+
 func TestATRNThatBreaksOffLosesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := branch(t)
