@@ -25,6 +25,10 @@ type Turn struct {
 
 var _ smtp.Turner = (*Deliverer)(nil)
 
+// maxFlushes is how many runs are under way at most: each reads all of the queue, and
+// who may ask for all below a domain has names without end.
+const maxFlushes = 8
+
 // Flush implements smtp.Turner: it has what waits for a domain tried now. The mail
 // goes to the domain's own hosts, so that who asks gets nothing that is not theirs.
 func (d *Deliverer) Flush(ctx context.Context, c *smtp.Client, node smtp.Node) (smtp.Flushed, error) {
@@ -43,6 +47,9 @@ func (d *Deliverer) Flush(ctx context.Context, c *smtp.Client, node smtp.Node) (
 	}
 	if d.flushing[node] {
 		return smtp.FlushBegun, nil
+	}
+	if len(d.flushing) >= maxFlushes {
+		return 0, fault.Newf(fault.Transient, op, "%d others are under way", len(d.flushing))
 	}
 	d.flushing[node] = true
 	d.workers.Add(1)

@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -237,6 +238,29 @@ func TestETRNHasADomainTriedNow(t *testing.T) {
 		synctest.Wait()
 		if n := len(sink.Messages()); n != 20 {
 			t.Errorf("got %d of 20", n)
+		}
+	})
+}
+
+func TestFewRunsAreUnderWayAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := branch(t)
+		from := caller("", "198.51.100.9:4000")
+		refused := 0
+		for i := range 1000 {
+			_, err := s.d.Flush(t.Context(), from, smtp.Node{Name: fmt.Sprintf("n%d.remote.test", i)})
+			if fault.Is(err, fault.Transient) {
+				refused++
+			}
+			s.d.mu.Lock()
+			if n := len(s.d.flushing); n > maxFlushes {
+				t.Errorf("%d are under way", n)
+			}
+			s.d.mu.Unlock()
+		}
+		synctest.Wait()
+		if _, err := s.d.Flush(t.Context(), from, smtp.Node{Name: "remote.test"}); err != nil {
+			t.Errorf("afterwards: %v, %d refused", err, refused)
 		}
 	})
 }
