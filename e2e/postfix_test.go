@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -53,7 +54,7 @@ smtpd_recipient_restrictions =
   check_recipient_access inline:{
     {refused@remote.test = 550 5.1.1 nobody of that name here}
     {later@remote.test = 450 4.2.0 come again later} }
-  permit_mynetworks reject
+  permit_mynetworks permit_sasl_authenticated reject
 `
 
 const postfixMaster = `
@@ -80,8 +81,8 @@ scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 `
 
-// startPostfix starts Postfix at an address with more lines in main.cf, of which
-// DIR is replaced by its folder.
+// startPostfix starts Postfix at an address, with lines of main.cf that replace those
+// of postfixMain.
 func startPostfix(t *testing.T, address string, main ...string) *postfix {
 	t.Helper()
 	p := &postfix{dir: openDir(t), address: address}
@@ -99,8 +100,12 @@ func startPostfix(t *testing.T, address string, main ...string) *postfix {
 	p.mkdir(t, "data", "postfix", 0o700)
 	p.mkdir(t, "mail", "65534:65534", 0o755)
 	p.mkdir(t, "etc", "root", 0o755)
-	text := strings.ReplaceAll(postfixMain+strings.Join(main, "\n")+"\n", "DIR", p.dir)
-	put(t, p.dir, "etc/main.cf", text)
+	text := postfixMain
+	for _, line := range main {
+		name, _, _ := strings.Cut(line, " ")
+		text = regexp.MustCompile(`(?m)^`+name+` =.*\n`).ReplaceAllString(text, "") + line + "\n"
+	}
+	put(t, p.dir, "etc/main.cf", strings.ReplaceAll(text, "DIR", p.dir))
 	put(t, p.dir, "etc/master.cf", strings.NewReplacer("HOST", host, "PORT", port).Replace(postfixMaster))
 	p.daemon = launch(t, "/usr/lib/postfix/sbin/master", "-c", filepath.Join(p.dir, "etc"), "-d")
 	p.answers(address, p.logged)
@@ -134,7 +139,8 @@ func through(address, more string) string {
 	return fmt.Sprintf("\n[[route]]\nname = \"remote\"\ndomains = [\"remote.test\"]\nhosts = [%q]\n%s\n", address, more)
 }
 
-// startSending starts a strict demo that sends what the configuration says.
+// startSending starts a strict demo that sends. The configuration begins within
+// [outbound].
 func startSending(t *testing.T, config string) *server {
 	t.Helper()
 	config = "[log]\nlevel = \"info\"\n[outbound]\nenabled = true\n" + config

@@ -39,3 +39,71 @@ func TestPostfixTakesOurMailOctetByOctet(t *testing.T) {
 		t.Errorf("it did not go over TLS:\n%s", got)
 	}
 }
+
+// TestPostfixReportsSuccessToOurSender asks for reports (RFC 3461): that of Postfix
+// comes back to the domain here, and into the mailbox.
+func TestPostfixReportsSuccessToOurSender(t *testing.T) {
+	next := freeAddress(t)
+	s := startSending(t, through(next, ""))
+	p := startPostfix(t, next, "transport_maps = inline:{example.test=smtp:[127.0.0.1]:"+s.port("smtp")+"}")
+	s.submit(t, 0, outgoing{
+		params: "RET=HDRS ENVID=hop+2B1 BODY=8BITMIME",
+		to:     []string{"bob@remote.test> NOTIFY=SUCCESS ORCPT=rfc822;Robert@remote.test", "carol@remote.test> NOTIFY=NEVER"},
+		text:   hopLetter,
+	})
+	for _, m := range p.mail(t, 2) {
+		wantSame(t, m, hopLetter)
+	}
+	got := s.inbox(t, 0, 1)[0]
+	for _, want := range []string{
+		"Return-Path: <>\n", "Reporting-MTA: dns; mx.remote.test\n", "Original-Envelope-Id: hop+1\n",
+		"Final-Recipient: rfc822; bob@remote.test\n", "Original-Recipient: rfc822;Robert@remote.test\n",
+		"Action: delivered\n", "Status: 2.0.0\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the report lacks %q", want)
+		}
+	}
+	if strings.Contains(got, "carol") || t.Failed() {
+		t.Errorf("the report is\n%s", got)
+	}
+}
+
+// TestPostfixTakesAddressesInUTF8 sends what needs SMTPUTF8 (RFC 6531).
+func TestPostfixTakesAddressesInUTF8(t *testing.T) {
+	next := freeAddress(t)
+	s := startSending(t, through(next, ""))
+	p := startPostfix(t, next)
+	text := strings.Replace(hopLetter, "Bob <bob@", "Bjørn <bjørn@", 1)
+	s.submit(t, 0, outgoing{params: "SMTPUTF8 BODY=8BITMIME", to: []string{"bjørn@remote.test"}, text: text})
+	got := p.mail(t, 1)[0]
+	wantSame(t, got, text)
+	if !strings.Contains(got, "Delivered-To: bjørn@remote.test\n") || !strings.Contains(got, "UTF8SMTP") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+// TestWhatPostfixRefusesComesBackAndTheOthersArrive has one transaction with each
+// kind of answer.
+func TestWhatPostfixRefusesComesBackAndTheOthersArrive(t *testing.T) {
+	next := freeAddress(t)
+	s := startSending(t, "lifetime = \"5s\"\n"+through(next, ""))
+	p := startPostfix(t, next)
+	s.submit(t, 0, outgoing{
+		to:   []string{"refused@remote.test", "bob@remote.test", "later@remote.test"},
+		text: "From: alice@example.test\nSubject: three fates\n\nx\n",
+	})
+	p.mail(t, 1)
+	notices := s.inbox(t, 0, 2)
+	for i, want := range [][]string{
+		{"Final-Recipient: rfc822; refused@remote.test\n", "Action: failed\n", "Status: 5.1.1\n", "> 550 5.1.1 <refused@remote.test>: Recipient address rejected:", "three fates"},
+		{"Final-Recipient: rfc822; later@remote.test\n", "Action: failed\n", "Status: 4.2.0\n", "come again later", "three fates"},
+	} {
+		for _, w := range want {
+			if !strings.Contains(notices[i], w) {
+				t.Errorf("notice %d lacks %q:\n%s", i, w, notices[i])
+			}
+		}
+	}
+	p.mail(t, 1)
+}

@@ -82,6 +82,8 @@ func start(t *testing.T, data string, flags ...string) *server {
 	}
 	if err != nil {
 		s.cmd.Process.Kill()
+		s.stopped = true
+		s.cmd.Wait()
 		t.Fatalf("the demo did not become ready: %v, it said %q\n%s", err, line, s.log)
 	}
 	go func() { s.exited <- s.cmd.Wait() }()
