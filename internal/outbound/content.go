@@ -63,7 +63,10 @@ func (d *Deliverer) open(ctx context.Context, j *job, form smtp.Form) (smtp.Outg
 	if d.o.Signer == nil {
 		return s, nil
 	}
-	if s.top, err = d.o.Signer.Sign(ctx, &j.msg, s.rest); err != nil {
+	s.top, err = d.signed.get(signedForm{j.msg.ID, s.body}, d.o.Now(), func() ([]byte, error) {
+		return d.o.Signer.Sign(ctx, &j.msg, s.rest)
+	})
+	if err != nil {
 		// Unsigned mail gets further than none.
 		d.log.Error("a message could not be signed and goes out unsigned", "message", j.msg.AcceptID.String(), "error", err)
 		s.top = nil

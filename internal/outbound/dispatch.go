@@ -20,6 +20,7 @@ type Deliverer struct {
 
 	wake    chan struct{}
 	settler *settler
+	signed  signatures
 	workers sync.WaitGroup
 
 	mu     sync.Mutex
