@@ -62,7 +62,7 @@ type Route struct {
 	CAFile       string   `toml:"ca_file" path:"file" example:"smarthost-ca.pem" doc:"Who vouches for the hosts' certificates, as PEM, where they are verified. Default: the system's authorities."`
 	Username     string   `toml:"username" example:"postrider" doc:"The name to log in with."`
 	PasswordFile string   `toml:"password_file" path:"file" example:"/etc/postrider/smarthost.password" doc:"The file with the password, on its first line."`
-	Plaintext    bool     `toml:"allow_plaintext_auth" doc:"Send the password as it is, also without TLS."`
+	Plaintext    bool     `toml:"allow_plaintext_auth" doc:"Send the password as it is, also without TLS and to a host that has not proven its name. Whoever is on the way, or answers in the host's place, learns it."`
 	Source4      string   `toml:"source_ipv4" example:"192.0.2.26" doc:"As in [outbound], for this route."`
 	Source6      string   `toml:"source_ipv6" example:"2001:db8::26" doc:"As in [outbound], for this route."`
 	Hold         bool     `toml:"hold" doc:"Keep this mail in the queue until it is asked for (ATRN), its route is changed, or its lifetime is over."`
@@ -214,6 +214,12 @@ func (k *checker) route(at string, r *Route) {
 		k.report(at+".password_file", Problem{Message: "a login needs a name", Help: "write username"})
 	case r.Username != "" && len(r.Hosts) == 0:
 		k.report(at+".username", Problem{Message: "a login is for hosts that you name", Help: "write hosts"})
+	case r.Username != "" && r.TLS != RouteVerify && r.TLS != RouteImplicit && !r.Plaintext:
+		k.report(at+".tls", Problem{
+			Warning: true,
+			Message: "the host need not prove its name, so that it is not told the password as it is: the login fails unless it knows SCRAM, or publishes how it is known (DANE, MTA-STS)",
+			Help:    `write tls = "verify" or "implicit", with ca_file if its certificate is your own`,
+		})
 	}
 	if r.Hold && len(r.Hosts) > 0 {
 		k.report(at+".hold", Problem{Message: "mail that is held goes to no host", Help: "write either hold or hosts"})

@@ -37,6 +37,29 @@ func TestOutboundSettingsAreChecked(t *testing.T) {
 	}
 }
 
+func TestAPasswordForAHostThatNeedNotProveItsNameIsWarnedOf(t *testing.T) {
+	for text, warned := range map[string]bool{
+		"":                            true,
+		"tls = \"encrypt\"":           true,
+		"tls = \"none\"":              true,
+		"tls = \"verify\"":            false,
+		"tls = \"implicit\"":          false,
+		"allow_plaintext_auth = true": false,
+	} {
+		c := Default()
+		if err := c.Overlay("test.toml", []byte("[[route]]\nhosts = [\"smtp.example.net:587\"]\nusername = \"me\"\npassword_file = \"p\"\n"+text)); err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, p := range c.Check() {
+			found = found || p.Warning && strings.Contains(p.Message, "prove its name")
+		}
+		if found != warned {
+			t.Errorf("%q: warned %v, want %v", text, found, warned)
+		}
+	}
+}
+
 func TestHostsOfRoutesAreRead(t *testing.T) {
 	for text, want := range map[string]struct {
 		host string

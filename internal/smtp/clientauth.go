@@ -18,7 +18,10 @@ func (c *client) prove() session.Step {
 		return c.next()
 	}
 	c.stage = StageLogin
-	login := sasl.ClientLogin{Username: l.Username, Password: l.Password, Plain: l.Plaintext || c.conn.TLS != nil}
+	// Under TLS with a server that has not proven its name, whoever answers in its
+	// place would be told the password.
+	plain := l.Plaintext || c.conn.TLS != nil && c.opts.Verified
+	login := sasl.ClientLogin{Username: l.Username, Password: l.Password, Plain: plain}
 	if c.conn.TLS != nil {
 		login.Binding = c.conn.TLS.Binding
 	}

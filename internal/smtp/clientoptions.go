@@ -12,7 +12,7 @@ type ClientOptions struct {
 	TLS TLSUse
 	// Verified says that the handshake fails unless the server proves its name.
 	// Without it, a message whose envelope has RequireTLS is refused (RFC 8689
-	// §4.2.1).
+	// §4.2.1), and no password is told as it is.
 	Verified bool
 	// Login, if not nil, is how it proves who it is, after TLS.
 	Login *ClientLogin
@@ -58,10 +58,11 @@ const (
 )
 
 // ClientLogin is a name and its password. The mechanism is the best that the
-// server offers of SCRAM-SHA-256-PLUS, SCRAM-SHA-256, and, only under TLS or if
-// Plaintext is set, PLAIN and LOGIN.
+// server offers of SCRAM-SHA-256-PLUS, SCRAM-SHA-256, and, only under TLS that is
+// Verified or if Plaintext is set, PLAIN and LOGIN.
 type ClientLogin struct {
 	Username, Password string
-	// Plaintext lets the password be sent as it is on a connection without TLS.
+	// Plaintext lets the password be sent as it is without TLS, or to a server that has
+	// not proven its name.
 	Plaintext bool
 }
