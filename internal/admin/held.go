@@ -29,16 +29,28 @@ func (c *Client) Held(ctx context.Context) iter.Seq2[Held, error] {
 	return list[Held](ctx, c, "held.list", struct{}{})
 }
 
-// ReleaseHeld delivers a held message now, and says into how many mailboxes.
-func (c *Client) ReleaseHeld(ctx context.Context, id string) (int, error) {
-	var n int
-	err := c.ask(ctx, "held.release", heldArgument{id}, &n)
-	return n, err
+// HeldDone is what became of a held message.
+type HeldDone struct {
+	// Mailboxes are those here that the message was delivered to.
+	Mailboxes int `json:"mailboxes"`
+	// Rows are its recipients at other hosts: they are due now, or no more in the
+	// queue.
+	Rows int `json:"rows"`
 }
 
-// DropHeld removes a held message for good.
-func (c *Client) DropHeld(ctx context.Context, id string) error {
-	return c.ask(ctx, "held.drop", heldArgument{id}, nil)
+// ReleaseHeld delivers a held message now, and has what is in the queue of it sent.
+func (c *Client) ReleaseHeld(ctx context.Context, id string) (HeldDone, error) {
+	var done HeldDone
+	err := c.ask(ctx, "held.release", heldArgument{id}, &done)
+	return done, err
+}
+
+// DropHeld removes a held message for good, with what is in the queue of it. Busy: some
+// of that is being sent at this moment; the rest is still held.
+func (c *Client) DropHeld(ctx context.Context, id string) (HeldDone, error) {
+	var done HeldDone
+	err := c.ask(ctx, "held.drop", heldArgument{id}, &done)
+	return done, err
 }
 
 func heldList(s *service, c *call, _ struct{}) (any, error) {
@@ -64,12 +76,63 @@ func shownHeld(h store.Held) Held {
 }
 
 func heldRelease(s *service, c *call, a heldArgument) (any, error) {
-	id, err := mail.ParseID(a.ID)
+	id, done, err := s.changeHeld(c, "release a held message", a, store.RetryRows)
 	if err != nil {
-		return nil, fault.New(fault.Invalid, "release a held message", err)
+		return nil, err
 	}
 	placed, err := s.store.Release(c, id, time.Now())
-	return len(placed.Placed), notHeld(id, err)
+	done.Mailboxes = len(placed.Placed)
+	return done, notHeld(id, err)
+}
+
+func heldDrop(s *service, c *call, a heldArgument) (any, error) {
+	id, done, err := s.changeHeld(c, "drop a held message", a, store.DropRows)
+	if err != nil {
+		return nil, err
+	}
+	return done, notHeld(id, s.store.DropHeld(c, id))
+}
+
+// changeHeld looks whether a message is held, and changes what came into the queue with
+// it. That is first: if it fails, the message is still held and can be named again.
+func (s *service) changeHeld(c *call, op string, a heldArgument, do store.RowChange) (mail.ID, HeldDone, error) {
+	var done HeldDone
+	id, err := mail.ParseID(a.ID)
+	if err != nil {
+		return id, done, fault.New(fault.Invalid, op, err)
+	}
+	if err := s.isHeld(c, id); err != nil {
+		return id, done, err
+	}
+	for m, err := range s.store.Queued(c, mail.ID{}) {
+		switch {
+		case err != nil && m.ID.IsZero():
+			return id, done, err
+		case err != nil || m.AcceptID != id:
+			continue
+		}
+		n, err := s.store.ChangeRows(c, m.ID, nil, do, time.Now())
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return id, done, fault.Wrap(op, err)
+		}
+		done.Rows += n
+		if do == store.RetryRows && s.deliverer != nil {
+			s.deliverer.Revive(destinations(m.Rows)...)
+		}
+	}
+	return id, done, nil
+}
+
+func (s *service) isHeld(c *call, id mail.ID) error {
+	for h, err := range s.store.Held(c) {
+		if h.ID == id {
+			return nil // though it may not be readable
+		}
+		if err != nil && h.ID.IsZero() {
+			return err
+		}
+	}
+	return notHeld(id, fault.Newf(fault.NotFound, "find a held message", "it is not there"))
 }
 
 // notHeld says it of a message that has been released, removed, or never held.
@@ -78,12 +141,4 @@ func notHeld(id mail.ID, err error) error {
 		return fault.Newf(fault.NotFound, "find "+id.String(), "no message is held under that id")
 	}
 	return err
-}
-
-func heldDrop(s *service, c *call, a heldArgument) (any, error) {
-	id, err := mail.ParseID(a.ID)
-	if err != nil {
-		return nil, fault.New(fault.Invalid, "drop a held message", err)
-	}
-	return nil, notHeld(id, s.store.DropHeld(c, id))
 }

@@ -39,17 +39,22 @@ func (a *app) heldListCommand() *cobra.Command {
 
 func (a *app) heldReleaseCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "release ID",
-		Short:   "Deliver a held message now",
+		Use:   "release ID",
+		Short: "Deliver a held message now",
+		Long: `Deliver a held message now: into the mailboxes here, and what of it is for other hosts
+is due in the queue at once.`,
 		Example: "  postrider held release 01m7q4p2vj8kq3x5c9d6t0w1ze",
 		Args:    args(1, 1, "a message's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withClient(cmd.Context(), func(c *admin.Client) error {
-				n, err := c.ReleaseHeld(cmd.Context(), args[0])
+				done, err := c.ReleaseHeld(cmd.Context(), args[0])
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(a.stdout, "Delivered %s to %s.\n", plain(args[0]), count(int64(n), "mailbox", "mailboxes"))
+				_, err = fmt.Fprintf(a.stdout, "Delivered %s to %s.\n", plain(args[0]), count(int64(done.Mailboxes), "mailbox", "mailboxes"))
+				if err == nil && done.Rows > 0 {
+					_, err = fmt.Fprintf(a.stdout, "It is sent now to %s.\n", elsewhere(done.Rows))
+				}
 				return err
 			})
 		},
@@ -59,8 +64,10 @@ func (a *app) heldReleaseCommand() *cobra.Command {
 func (a *app) heldRemoveCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use:     "remove ID",
-		Short:   "Remove a held message for good",
+		Use:   "remove ID",
+		Short: "Remove a held message for good",
+		Long: `Remove a held message for good: for the mailboxes here, and what of it waits in the queue
+for other hosts. Nobody is told.`,
 		Example: "  postrider held remove 01m7q4p2vj8kq3x5c9d6t0w1ze",
 		Args:    args(1, 1, "a message's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -68,14 +75,22 @@ func (a *app) heldRemoveCommand() *cobra.Command {
 				if err := a.confirm(cmd.Context(), yes, "This removes the message for good; its recipients never see it."); err != nil {
 					return err
 				}
-				if err := c.DropHeld(cmd.Context(), args[0]); err != nil {
+				done, err := c.DropHeld(cmd.Context(), args[0])
+				if err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(a.stdout, "Removed %s.\n", plain(args[0]))
+				_, err = fmt.Fprintf(a.stdout, "Removed %s.\n", plain(args[0]))
+				if err == nil && done.Rows > 0 {
+					_, err = fmt.Fprintf(a.stdout, "It is not sent to %s.\n", elsewhere(done.Rows))
+				}
 				return err
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask")
 	return cmd
+}
+
+func elsewhere(rows int) string {
+	return count(int64(rows), "recipient at another host", "recipients at other hosts")
 }
