@@ -76,6 +76,15 @@ func notifyTo(m *store.QueuedMessage) mail.Address {
 	return m.Envelope.From
 }
 
+// begun returns since when a message may be sent, from which on its time counts:
+// what its sender has had held is not late when it is released.
+func begun(m *store.QueuedMessage) time.Time {
+	if hold := m.Envelope.Hold; hold.After(m.Accepted) {
+		return hold
+	}
+	return m.Accepted
+}
+
 // settlement decides about a row: what becomes of it, and what its sender is told
 // with that, if anything.
 func (d *Deliverer) settlement(j *job, i int, o *outcome, now time.Time) (store.Settlement, *dsn.Recipient) {
@@ -105,7 +114,7 @@ func (d *Deliverer) settlement(j *job, i int, o *outcome, now time.Time) (store.
 	}
 	terms := d.o.termsOf(row.Recipient.Address.Domain)
 	if o.kind == deferred {
-		next, ok := terms.next(now, j.msg.Accepted, j.msg.Envelope.From, s.Progress.Attempts, row.Delayed)
+		next, ok := terms.next(now, begun(&j.msg), j.msg.Envelope.From, s.Progress.Attempts, row.Delayed)
 		if ok {
 			return d.postpone(j, row, o, s, terms, next, now)
 		}
@@ -124,13 +133,13 @@ func (d *Deliverer) postpone(j *job, row *store.Row, o *outcome, s store.Settlem
 	}
 	s.Due = next
 	overdue := by.Mode == mail.ByNotify && !by.Deadline.IsZero() && !now.Before(by.Deadline)
-	if row.Delayed || !terms.late(now, j.msg.Accepted) && !overdue {
+	if row.Delayed || !terms.late(now, begun(&j.msg)) && !overdue {
 		return s, nil
 	}
 	s.Progress.Delayed = true
 	tell := d.tell(j, row, o, dsn.Delayed, s.Progress)
 	if tell != nil {
-		tell.RetryUntil = j.msg.Accepted.Add(terms.lifetime(j.msg.Envelope.From))
+		tell.RetryUntil = begun(&j.msg).Add(terms.lifetime(j.msg.Envelope.From))
 	}
 	return s, tell
 }

@@ -123,13 +123,13 @@ func (t *Terms) lifetime(from mail.Address) time.Duration {
 // false if its time is over. The last attempt is made at the very end, and one
 // when the sender would be told of the delay, so that the notice tells of a fresh
 // failure.
-func (t *Terms) next(now, accepted time.Time, from mail.Address, attempts int, delayed bool) (time.Time, bool) {
-	end := accepted.Add(t.lifetime(from))
+func (t *Terms) next(now, begun time.Time, from mail.Address, attempts int, delayed bool) (time.Time, bool) {
+	end := begun.Add(t.lifetime(from))
 	if !now.Before(end) {
 		return time.Time{}, false
 	}
 	next := now.Add(t.pause(attempts))
-	if late := accepted.Add(t.DelayNotice); t.DelayNotice > 0 && !delayed && now.Before(late) && next.After(late) {
+	if late := begun.Add(t.DelayNotice); t.DelayNotice > 0 && !delayed && now.Before(late) && next.After(late) {
 		next = late
 	}
 	if next.After(end) {
@@ -139,6 +139,6 @@ func (t *Terms) next(now, accepted time.Time, from mail.Address, attempts int, d
 }
 
 // late reports whether the sender is to be told of a delay.
-func (t *Terms) late(now, accepted time.Time) bool {
-	return t.DelayNotice > 0 && !now.Before(accepted.Add(t.DelayNotice))
+func (t *Terms) late(now, begun time.Time) bool {
+	return t.DelayNotice > 0 && !now.Before(begun.Add(t.DelayNotice))
 }

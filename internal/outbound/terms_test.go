@@ -3,6 +3,7 @@ package outbound
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postrider/internal/mail"
@@ -92,4 +93,22 @@ func TestAnEarlierTimeCountsInTheWindow(t *testing.T) {
 	if _, ok := w.next(); ok {
 		t.Error("it is there twice")
 	}
+}
+
+func TestTheTimeOfMailThatWasHeldCountsFromItsRelease(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, nil)
+		release := time.Now().Add(10 * 24 * time.Hour)
+		id := s.queue("alice@example.org", func(o *Onward) { o.Due, o.Envelope.Hold = release, release }, "bob@remote.test")
+		time.Sleep(10*24*time.Hour + time.Hour) // nobody is there
+		synctest.Wait()
+		if rows := s.rows(id); len(rows) != 1 || rows[0].Attempts == 0 || len(s.told()) != 0 {
+			t.Errorf("an hour after the release: got %+v and notices %v", rows, s.told())
+		}
+		time.Sleep(5 * 24 * time.Hour)
+		synctest.Wait()
+		if n := s.told(); len(n) != 2 || n[0].what != "delayed" || n[1].what != "failed" {
+			t.Errorf("got notices %v", n)
+		}
+	})
 }

@@ -297,3 +297,47 @@ func TestHopsAreShown(t *testing.T) {
 		}
 	})
 }
+
+// turn gives a caller what waits, on a connection to a sink.
+func (s *site) turn(o sinktest.Options, domains ...string) *sinktest.Sink {
+	s.t.Helper()
+	session, err := s.d.Turn(s.t.Context(), caller("branch@example.org", "198.51.100.1:4000"), domains)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	sink := sinktest.New(o)
+	if session != nil {
+		ours, theirs := net.Pipe()
+		go sink.Serve(theirs)
+		_ = netclient.Converse(s.t.Context(), ours, session, netclient.Options{})
+	}
+	return sink
+}
+
+func TestWhatATurnedConnectionGivesBackIsTriedAsBefore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, func(_ *site, o *Options) {
+			o.Turns = []Turn{{Domains: []string{"remote.test"}, Account: "branch@example.org"}}
+			o.Terms.MessagesPerConnection = 1
+		})
+		for range 3 {
+			s.queue("alice@example.org", nil, "bob@remote.test") // nobody is there
+		}
+		synctest.Wait()
+		caught := s.turn(sinktest.Options{On: func(c sinktest.Command) sinktest.Answer {
+			if c.Verb == "MAIL" || c.Verb == "RCPT" {
+				return sinktest.Answer{Delay: 4 * time.Minute} // their time comes meanwhile
+			}
+			return sinktest.Answer{}
+		}})
+		if n := len(caught.Messages()); n != 1 {
+			t.Fatalf("got %d, want one by the turned connection", n)
+		}
+		sink := s.host("203.0.114.1", sinktest.Options{})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if n := len(sink.Messages()); n != 2 {
+			t.Errorf("got %d of the 2 that were given back", n)
+		}
+	})
+}

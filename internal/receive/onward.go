@@ -66,7 +66,7 @@ func (m *idMaker) next() mail.ID {
 // onwardEnvelope is the envelope of a message in the queue.
 func onwardEnvelope(e *mail.Envelope, to []mail.Recipient) mail.Envelope {
 	o := *e
-	o.ID, o.Hold, o.Size = mail.ID{}, time.Time{}, 0
+	o.ID, o.Size = mail.ID{}, 0
 	o.Recipients = to
 	for _, rcpt := range to {
 		o.SMTPUTF8 = o.SMTPUTF8 || !rcpt.Address.ASCII()

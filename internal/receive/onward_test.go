@@ -259,7 +259,7 @@ func TestAHoldIsTheQueuesToo(t *testing.T) {
 			wantPrefix(t, "message", s.deliver("<alice@example.test> HOLDFOR=60", complete+"\r\n", c.to...), "250 2.0.0")
 			until := testTime.Add(time.Minute)
 			a, o := n.accepts[0], n.messages()[0]
-			if !o.Due.Equal(until) || !o.Envelope.Hold.IsZero() || a.Hold.Equal(until) != c.held {
+			if !o.Due.Equal(until) || !o.Envelope.Hold.Equal(until) || a.Hold.Equal(until) != c.held {
 				t.Errorf("due %v, held until %v", o.Due, a.Hold)
 			}
 		})

@@ -106,7 +106,9 @@ type Onward struct {
 	// If it is the Accept's, the Accept's other Onwards have others.
 	ID mail.ID
 	// Envelope is what the next host is told. Each of its Recipients becomes a row,
-	// whose index is its place in the list. Envelope.ID and Hold are not looked at.
+	// whose index is its place in the list. Envelope.ID is not looked at. Envelope.Hold,
+	// if set, is until when the sender has it held (RFC 4865), to the second: it is
+	// kept, and Due is not before it.
 	Envelope mail.Envelope
 	// Prefix is prepended to the content: whole lines with CRLF.
 	Prefix []byte

@@ -106,7 +106,9 @@ func (op *acceptOp) encode(s *Store) error {
 		return fault.Newf(fault.TooLarge, name, "prefixes of %d octets", size)
 	}
 	op.meta = s.buffers.get(size + 512)
-	b := appendEnvelope(*op.meta, &op.a.Envelope)
+	e := op.a.Envelope
+	e.Hold = time.Time{} // it is in the rows of what is held
+	b := appendEnvelope(*op.meta, &e)
 	envelope := len(b)
 	for i := range op.a.Deliveries {
 		if p := op.a.Deliveries[i].Prefix; len(p) > 0 {

@@ -21,6 +21,7 @@ const (
 	extraByNotify
 	extraByTrace
 	extraPriority
+	extraHold
 )
 
 // appendEnvelope encodes an envelope.
@@ -61,6 +62,7 @@ func appendExtras(b []byte, e *mail.Envelope) []byte {
 		{extraByNotify, e.DeliverBy.Mode == mail.ByNotify},
 		{extraByTrace, e.DeliverBy.Trace},
 		{extraPriority, e.Priority != 0},
+		{extraHold, !e.Hold.IsZero()},
 	} {
 		if x.is {
 			extras |= x.bit
@@ -73,6 +75,9 @@ func appendExtras(b []byte, e *mail.Envelope) []byte {
 	}
 	if extras&extraPriority != 0 {
 		b = append(b, byte(e.Priority))
+	}
+	if extras&extraHold != 0 {
+		b = binary.AppendVarint(b, e.Hold.Unix())
 	}
 	return b
 }
@@ -90,6 +95,9 @@ func (r *valueReader) extras(e *mail.Envelope) {
 	e.DeliverBy.Trace = extras&extraByTrace != 0
 	if extras&extraPriority != 0 {
 		e.Priority = int8(r.octet())
+	}
+	if extras&extraHold != 0 {
+		e.Hold = time.Unix(r.int(), 0).UTC()
 	}
 }
 

@@ -1,8 +1,6 @@
 package pebblestore
 
 import (
-	"time"
-
 	"postrider/internal/fault"
 	"postrider/internal/mail"
 	"postrider/internal/store"
@@ -82,7 +80,7 @@ func (op *acceptOp) enqueue(t *tx, prefixOff uint32) {
 
 func (op *acceptOp) enqueueOne(t *tx, m *store.Onward, w store.Warrant, prefixOff uint32) {
 	e := m.Envelope
-	e.ID, e.Recipients, e.Hold = m.ID, nil, time.Time{}
+	e.ID, e.Recipients = m.ID, nil
 	t.queue.envelope = appendEnvelope(t.queue.envelope[:0], &e)
 	q := queued{
 		id: m.ID, acceptID: op.a.ID, accepted: op.a.Received.Unix(), blob: op.record.blob, body: op.record.body,

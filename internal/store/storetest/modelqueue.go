@@ -81,7 +81,10 @@ func (m *Model) enqueue(a *store.Accept, shared *content) {
 				ID: o.ID, AcceptID: a.ID, Accepted: a.Received.Truncate(time.Second),
 				Size: int64(len(o.Prefix) + len(shared.octets)), Envelope: o.Envelope, Notify: o.Notify, Warrant: p.Warrant(),
 			}
-			q.Envelope.ID, q.Envelope.Hold, q.Envelope.Recipients = o.ID, time.Time{}, nil
+			q.Envelope.ID, q.Envelope.Recipients = o.ID, nil
+			if !o.Envelope.Hold.IsZero() {
+				q.Envelope.Hold = o.Envelope.Hold.Truncate(time.Second).UTC()
+			}
 			for i, r := range o.Envelope.Recipients {
 				q.Rows = append(q.Rows, store.Row{Index: i, Recipient: r, Due: o.Due.Truncate(time.Millisecond)})
 			}

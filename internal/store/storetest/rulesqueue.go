@@ -167,13 +167,13 @@ func testQueuedShown(e *env) {
 			ID: mail.NewID(time.Now()), Envelope: envelope(mail.ID{9}), Prefix: []byte("Received: x\r\n"),
 			Due: day.Add(time.Hour + 1234*time.Microsecond), Notify: mail.Address{Local: "owner", Domain: "list.test"},
 		}
-		o.Envelope.Hold = day
+		o.Envelope.Hold = day.Add(time.Hour + time.Millisecond)
 		a.Onward = []store.Passage{e.pass(o)}
 		want := store.QueuedMessage{
 			ID: o.ID, AcceptID: a.ID, Accepted: day, Size: int64(len(o.Prefix) + n), Envelope: o.Envelope,
 			Notify: o.Notify, Warrant: store.AccountWarrant(7, "a@a.test"),
 		}
-		want.Envelope.ID, want.Envelope.Hold, want.Envelope.Recipients = o.ID, time.Time{}, nil
+		want.Envelope.ID, want.Envelope.Hold, want.Envelope.Recipients = o.ID, day.Add(time.Hour), nil
 		for i, r := range o.Envelope.Recipients {
 			want.Rows = append(want.Rows, store.Row{Index: i, Recipient: r, Due: day.Add(time.Hour + time.Millisecond)})
 		}
