@@ -194,7 +194,7 @@ func (w *way) ofHost(ctx context.Context, host HostPort) ([]*target, *failure) {
 	for _, ip := range w.ordered(found) {
 		t := &target{host: host.Host, address: netip.AddrPortFrom(ip, host.Port), policy: policy, domain: w.domain, names: w.names(host.Host)}
 		switch {
-		case w.byDNS && !w.d.o.AllowPrivate && !isPublic(ip):
+		case w.byDNS && !w.d.o.AllowPrivate && !resolver.IsPublic(ip):
 			why = errPrivate.Error()
 		case w.d.o.IsSelf != nil && w.d.o.IsSelf(t.address):
 			why = "it is this server"
@@ -253,15 +253,6 @@ func (w *way) ordered(a resolver.Addresses) []netip.Addr {
 	}
 	return slices.Concat(a.IPv6, a.IPv4)
 }
-
-// isPublic reports whether an address is one that the Internet could reach.
-func isPublic(ip netip.Addr) bool {
-	ip = ip.Unmap()
-	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() && !shared.Contains(ip)
-}
-
-// shared are addresses between providers and their customers (RFC 6598).
-var shared = netip.MustParsePrefix("100.64.0.0/10")
 
 // noAddress says what it means that a host has no address. That of a domain
 // without any record for mail is final; that of a host which the DNS or the

@@ -49,17 +49,10 @@ func New(o Options) *Policies {
 		o.Log = slog.Default()
 	}
 	if o.AllowAddress == nil {
-		o.AllowAddress = public
+		o.AllowAddress = resolver.IsPublic // nobody may send us to our own machine or network by a name
 	}
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{Timeout: 30 * time.Second}).DialContext
 	}
 	return &Policies{o: o, sts: newSTSCache(o), reporter: newReporter(o)}
-}
-
-// public reports whether an address is one of the internet's: nobody may send us
-// to our own machine or network by a name in the DNS.
-func public(a netip.Addr) bool {
-	a = a.Unmap()
-	return a.IsGlobalUnicast() && !a.IsPrivate()
 }
