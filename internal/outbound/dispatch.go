@@ -146,7 +146,8 @@ func (d *Deliverer) Run(ctx context.Context) error {
 	return nil
 }
 
-// stop waits for the connections, and cuts them when the time of grace is over.
+// stop waits for the connections, and cuts them when the time of grace is over; what
+// waits for one is given back.
 func (d *Deliverer) stop(cut func()) {
 	d.mu.Lock()
 	d.stopped = true
@@ -154,6 +155,15 @@ func (d *Deliverer) stop(cut func()) {
 	grace := time.AfterFunc(d.o.Grace, cut)
 	defer grace.Stop()
 	d.workers.Wait()
+	d.mu.Lock()
+	var waiting []*job
+	for _, h := range d.hops {
+		waiting = append(waiting, h.drop()...)
+	}
+	d.mu.Unlock()
+	for _, j := range waiting {
+		d.giveBack(j)
+	}
 }
 
 // round leases what is due and there is room for, and returns how long to sleep.
@@ -211,6 +221,9 @@ func (d *Deliverer) scan(ctx context.Context) error {
 			d.mu.Unlock()
 		}
 	}
+	d.mu.Lock()
+	d.window.beyond(d.o.Now().Add(rescan))
+	d.mu.Unlock()
 	return nil
 }
 

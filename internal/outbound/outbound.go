@@ -48,6 +48,9 @@ const (
 	// maxSleep is the longest sleep between two looks at the schedule; a clock that
 	// is set delays a row by no more.
 	maxSleep = time.Minute
+	// rescan is how often the whole schedule is read anew, for what nobody has told of:
+	// leases that ended by their time.
+	rescan = time.Hour
 	// maxTries is how many addresses of a hop one attempt tries at most.
 	maxTries = 6
 )
