@@ -62,6 +62,10 @@ type demoReady struct {
 	CA        string         `json:"ca"` // who vouches for the demo's certificate: a file
 	Listeners []demoListener `json:"listeners"`
 	Accounts  []demoAccount  `json:"accounts"`
+	// RelayTo is where mail for others goes; empty: where --config has it go, or it waits.
+	RelayTo string `json:"relay_to"`
+
+	waits bool // mail for others does
 }
 
 // Ports of the demo's listeners: the fixed ones, and each service's own number
@@ -123,7 +127,10 @@ func demoRun(ctx context.Context, e *engine, o demoOptions, ca string, stdout io
 	if err != nil {
 		return err
 	}
-	r := demoReady{Data: e.cfg.Data, PID: os.Getpid(), Domain: demoDomain, CA: ca, Accounts: accounts}
+	r := demoReady{
+		Data: e.cfg.Data, PID: os.Getpid(), Domain: demoDomain, CA: ca, Accounts: accounts,
+		RelayTo: o.relayTo, waits: !e.cfg.Outbound.Enabled,
+	}
 	for _, l := range listeners {
 		r.Listeners = append(r.Listeners, demoListener{l.Name, l.Protocol, l.Role, l.TLSMode(), l.socket.Addr().String()})
 	}

@@ -30,6 +30,7 @@ func writeDemoGuide(w io.Writer, r demoReady) error {
 		guideCollect(&b, hostPort(r, config.ProtocolPOP3), a)
 		guideTLS(&b, r, a)
 	}
+	guideOnward(&b, r)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -126,6 +127,26 @@ The same with a login and TLS, by programs:
   curl -sS --cacert %[1]s -u %[2]s:%[3]s pop3s://%[5]s/1
   openssl s_client -quiet -crlf -starttls smtp -CAfile %[1]s -connect %[6]s
 `, shellWord(r.CA), a.Address, a.Password, send.Address, collect.Address, start.Address)
+}
+
+// guideOnward says what becomes of mail for other domains.
+func guideOnward(b *strings.Builder, r demoReady) {
+	switch {
+	case r.waits:
+		fmt.Fprintf(b, `
+Mail that an account sends to other domains waits in the queue and goes nowhere;
+--relay-to HOST:PORT would send it there. To see it:
+
+  postrider queue list --data %s
+`, shellWord(r.Data))
+	case r.RelayTo != "":
+		fmt.Fprintf(b, `
+Mail that an account sends to other domains goes to %s, and is tried again
+every few seconds while nobody takes it there. To see what waits:
+
+  postrider queue list --data %s
+`, r.RelayTo, shellWord(r.Data))
+	}
 }
 
 // shellWord writes a word so that a shell takes it as it is.
