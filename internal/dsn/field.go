@@ -3,6 +3,7 @@ package dsn
 import (
 	"mime"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -77,7 +78,7 @@ func addressType(address string, eai bool) string {
 // is lost in it.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+		if unicode.IsControl(r) || r == utf8.RuneError {
 			return '?'
 		}
 		return r
@@ -150,5 +151,5 @@ func point(hex string) (r rune, ok bool) {
 			return 0, false
 		}
 	}
-	return r, utf8.ValidRune(r) && r >= ' ' && r != 0x7f
+	return r, utf8.ValidRune(r) && !unicode.IsControl(r)
 }

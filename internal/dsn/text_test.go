@@ -31,6 +31,8 @@ func TestAddressesBeyondASCIIHaveTwoForms(t *testing.T) {
 		{`UTF-8;\x{1F600}@x.test`, "UTF-8; \U0001f600@x.test", `UTF-8; \x{1F600}@x.test`},
 		{`utf-8;a\b@x.test`, `utf-8; a\b@x.test`, `utf-8; a\b@x.test`},
 		{`utf-8;a\x{0A}b@x.test`, `utf-8; a\x{0A}b@x.test`, `utf-8; a\x{0A}b@x.test`},
+		{`utf-8;a\x{009B}b@x.test`, `utf-8; a\x{009B}b@x.test`, `utf-8; a\x{009B}b@x.test`}, // CSI, to terminals
+		{"utf-8;a\u009bb@x.test", "utf-8; a?b@x.test", `utf-8; a\x{9B}b@x.test`},
 		{`utf-8;a\x{D800}b`, `utf-8; a\x{D800}b`, `utf-8; a\x{D800}b`},
 		{"rfc822;a+b=c@x.test", "rfc822; a+b=c@x.test", "rfc822; a+b=c@x.test"},
 		{"x400;c=us; a=b", "x400; c=us; a=b", "x400; c=us; a=b"},
