@@ -1,7 +1,9 @@
 package receive
 
 import (
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -186,4 +188,33 @@ func TestWhatIsRefusedIsNotForwarded(t *testing.T) {
 	wantPrefix(t, "with an unknown user", s.deliver("<e@s.example>", hello, "<away@example.test>", "<nobody@example.test>"), "550 5.1.1")
 	wantPrefix(t, "with too many hops", s.deliver("<e@s.example>", strings.Repeat("Received: x\r\n", 60)+hello, "<away@example.test>"), "554 5.4.6")
 	wantQueued(t, n)
+}
+
+// Who may name many aliases makes no more work with each of them.
+func TestManyAliasesAreGroupedInOneGo(t *testing.T) {
+	s, _ := newOnwardSite(t)
+	r := New(s.options)
+	all := make([]forward, MaxCopies)
+	for i := range all {
+		to := mail.Address{Local: strconv.Itoa(i), Domain: "far.example"}
+		all[i] = forward{to: mail.Recipient{Address: to}, via: mail.Address{Local: strconv.Itoa(i / 2), Domain: "example.test"}}
+	}
+	e := mail.Envelope{ID: mail.NewID(s.now()), From: mail.Address{Local: "eve", Domain: "sender.example"}}
+	ids := idMaker{first: e.ID, now: s.now}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	passages, err := r.forward(t.Context(), &e, all, &ids, s.now())
+	runtime.ReadMemStats(&after)
+	if err != nil || len(passages) != MaxCopies/2 {
+		t.Fatalf("got %d passages, %v", len(passages), err)
+	}
+	for i, p := range passages {
+		m := p.Messages()[0]
+		if len(m.Envelope.Recipients) != 2 || m.Envelope.Recipients[0].Address.Local != strconv.Itoa(2*i) {
+			t.Fatalf("passage %d goes to %v", i, m.Envelope.Recipients)
+		}
+	}
+	if octets := (after.TotalAlloc - before.TotalAlloc) >> 20; octets > 100 {
+		t.Errorf("%d MiB went through memory", octets)
+	}
 }

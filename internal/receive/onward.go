@@ -2,6 +2,7 @@ package receive
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"postrider/internal/fault"
@@ -83,21 +84,15 @@ func onwardEnvelope(e *mail.Envelope, to []mail.Recipient) mail.Envelope {
 // Delivered-To field on top makes a message known that comes back.
 func (r *Receiver) forward(ctx context.Context, e *mail.Envelope, all []forward, ids *idMaker, due time.Time) ([]store.Passage, error) {
 	var passages []store.Passage
-	for len(all) > 0 {
-		via := all[0].via
-		var to []mail.Recipient
-		var rest []forward
-		for _, f := range all {
-			if f.via == via {
-				to = append(to, f.to)
-			} else {
-				rest = append(rest, f)
+	rewritten := map[string]mail.Address{} // by the alias's domain
+	for via, to := range byAlias(all) {
+		from, ok := rewritten[via.Domain]
+		if !ok {
+			var err error
+			if from, err = r.rewrite(ctx, e.From, via.Domain); err != nil {
+				return nil, err
 			}
-		}
-		all = rest
-		from, err := r.rewrite(ctx, e.From, via.Domain)
-		if err != nil {
-			return nil, err
+			rewritten[via.Domain] = from
 		}
 		o := store.Onward{ID: ids.next(), Envelope: onwardEnvelope(e, to), Due: due, Prefix: message.AppendDeliveredTo(nil, via)}
 		if from != e.From {
@@ -110,6 +105,25 @@ func (r *Receiver) forward(ctx context.Context, e *mail.Envelope, all []forward,
 		passages = append(passages, p)
 	}
 	return passages, nil
+}
+
+// byAlias groups forwards by their alias, in the order in which they came.
+func byAlias(all []forward) iter.Seq2[mail.Address, []mail.Recipient] {
+	groups := map[mail.Address][]mail.Recipient{}
+	var order []mail.Address
+	for _, f := range all {
+		if groups[f.via] == nil {
+			order = append(order, f.via)
+		}
+		groups[f.via] = append(groups[f.via], f.to)
+	}
+	return func(yield func(mail.Address, []mail.Recipient) bool) {
+		for _, via := range order {
+			if !yield(via, groups[via]) {
+				return
+			}
+		}
+	}
 }
 
 // kick tells the queue where new mail waits.
