@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"postrider/internal/fault"
@@ -98,6 +99,7 @@ func (c *conversation) Done(_ *smtp.Outgoing, r *smtp.Result) {
 		c.spoilt(j, r)
 		return
 	}
+	c.further(j, r)
 	outcomes := make([]outcome, len(r.Recipients))
 	decided := make([]bool, len(r.Recipients))
 	n := 0
@@ -125,6 +127,30 @@ func (c *conversation) Done(_ *smtp.Outgoing, r *smtp.Result) {
 	c.served++
 	c.d.succeeded(c.h)
 	c.d.finish(j, kept)
+}
+
+// further takes recipients out of a job and its result that the host has refused
+// only since it had so many already, and puts them back (RFC 5321 §4.5.3.1.10). Each transaction of a message delivers to one at least, so that it
+// comes to an end.
+func (c *conversation) further(j *job, r *smtp.Result) {
+	many := func(rr smtp.RecipientResult) bool { return tooMany(&rr) }
+	taken := func(rr smtp.RecipientResult) bool { return rr.Reply != nil && rr.Reply.Code/100 == 2 }
+	if !slices.ContainsFunc(r.Recipients, many) || !slices.ContainsFunc(r.Recipients, taken) {
+		return
+	}
+	rest := j.split(func(i int) bool { return tooMany(&r.Recipients[i]) })
+	r.Recipients = slices.DeleteFunc(r.Recipients, many)
+	c.d.putBack(c.h, rest)
+}
+
+// tooMany reports whether a recipient was refused for the number of those before
+// it. RFC 821 had another code for that, which means more.
+func tooMany(rr *smtp.RecipientResult) bool {
+	if rr.Reply == nil || rr.Local || rr.Stage != smtp.StageRcpt {
+		return false
+	}
+	code, enhanced := rr.Reply.Code, rr.Reply.Enhanced
+	return code == 452 && (enhanced == "" || enhanced == "5.3") || code == 552 && enhanced == "5.3"
 }
 
 // outcomeOf returns what a recipient's result means. A reply of ours, to what the

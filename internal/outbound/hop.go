@@ -137,7 +137,7 @@ func (d *Deliverer) take(ctx context.Context, h *hop, limit int, wait time.Durat
 		}
 		d.mu.Lock()
 		j := d.takeNow(h, limit)
-		if j != nil || wait <= 0 || len(h.jobs) > 0 {
+		if j != nil || wait <= 0 || len(h.jobs) > 0 || len(d.starved) > 0 {
 			d.mu.Unlock()
 			return j
 		}

@@ -61,20 +61,34 @@ func (d *Deliverer) way(ctx context.Context, h *hop, domain string) (*way, *fail
 		w.add(strings.TrimPrefix(strings.TrimSuffix(literal, "]"), "IPv6:"), 0)
 		return w, w.policies(ctx, domain, resolver.MX{})
 	}
-	for _, name := range w.domains(domain) {
-		if f := w.lookUp(ctx, name.Host, name.Port); f != nil {
+	if len(h.route.Hosts) == 0 {
+		if f := w.lookUp(ctx, domain, 0); f != nil {
 			return nil, f
 		}
+		return w, nil
+	}
+	var last *failure
+	for _, name := range h.route.Hosts {
+		if f := w.lookUp(ctx, name.Host, name.Port); f != nil {
+			last = w.ofRoute(f)
+		}
+	}
+	if len(w.hosts) == 0 {
+		return nil, last
 	}
 	return w, nil
 }
 
-// domains returns those whose exchangers take the mail.
-func (w *way) domains(domain string) []HostPort {
-	if len(w.route.Hosts) > 0 {
-		return w.route.Hosts
+// ofRoute returns a failure as it counts for a route whose hosts the operator has
+// named: what is wrong with them is nothing that a sender could mend, or that should
+// cost a message.
+func (w *way) ofRoute(f *failure) *failure {
+	if f.kind != failed {
+		return f
 	}
-	return []HostPort{{Host: domain}}
+	w.d.log.Error("a route's host can't be used: look at the settings", "route", w.route.Name, "error", f.text)
+	o := failing("4.3.5", "the route "+w.route.Name+" of this server leads nowhere: "+f.text)
+	return &o
 }
 
 func (w *way) add(host string, port uint16) {
@@ -104,14 +118,17 @@ func (w *way) lookUp(ctx context.Context, domain string, port uint16) *failure {
 	}
 	hosts, self := w.before(ctx, mx.Hosts)
 	if len(hosts) == 0 && self {
-		f := final("5.4.6", "the DNS leads mail for "+domain+" to this server, which does not know that domain")
+		f := final(selfStatus, "the DNS leads mail for "+domain+" to this server, which does not know that domain")
 		return &f
+	}
+	if f := w.policies(ctx, domain, mx); f != nil {
+		return f
 	}
 	w.implicit, w.trusted, w.mailFor = mx.Implicit, mx.Authentic, domain
 	for _, host := range hosts {
 		w.add(host.Name, port)
 	}
-	return w.policies(ctx, domain, mx)
+	return nil
 }
 
 // before returns the hosts that are preferred to ourselves: mail that has come
@@ -146,6 +163,9 @@ func (w *way) policies(ctx context.Context, domain string, mx resolver.MX) *fail
 	return nil
 }
 
+// selfStatus says that mail would come back here (RFC 3463 §3.5).
+const selfStatus = "5.4.6"
+
 var errPrivate = errors.New("its address is private or this machine's own, and mail found by the DNS does not go there")
 
 // targets returns the addresses of the hosts in the order in which they are tried,
@@ -155,9 +175,13 @@ func (w *way) targets(ctx context.Context) iter.Seq2[*target, *failure] {
 		for _, host := range w.hosts {
 			ts, f := w.ofHost(ctx, host)
 			if f != nil {
+				behindUs := w.byDNS && f.status == selfStatus
+				if len(w.route.Hosts) > 0 {
+					f = w.ofRoute(f)
+				}
 				f.host = host.Host
-				if !yield(nil, f) {
-					return
+				if !yield(nil, f) || behindUs {
+					return // RFC 5321 §5.1, as in before
 				}
 			}
 			for _, t := range ts {
@@ -197,7 +221,8 @@ func (w *way) ofHost(ctx context.Context, host HostPort) ([]*target, *failure) {
 		case w.byDNS && !w.d.o.AllowPrivate && !resolver.IsPublic(ip):
 			why = errPrivate.Error()
 		case w.d.o.IsSelf != nil && w.d.o.IsSelf(t.address):
-			why = "it is this server"
+			f := final(selfStatus, "mail can't be sent to "+host.Host+": it is this server")
+			return nil, &f
 		default:
 			all = append(all, t)
 		}
@@ -205,11 +230,7 @@ func (w *way) ofHost(ctx context.Context, host HostPort) ([]*target, *failure) {
 	if len(all) > 0 {
 		return all, nil
 	}
-	status := "5.4.4"
-	if why == "it is this server" {
-		status = "5.4.6"
-	}
-	f := final(status, "mail can't be sent to "+host.Host+": "+why)
+	f := final("5.4.4", "mail can't be sent to "+host.Host+": "+why)
 	return nil, &f
 }
 
@@ -246,12 +267,23 @@ var localhost = resolver.Addresses{
 	IPv4: []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}, IPv6: []netip.Addr{netip.IPv6Loopback()}, Canonical: "localhost",
 }
 
-// ordered returns addresses in the order of the preferred family.
+// ordered returns addresses of both families in turns, the preferred one first: an
+// attempt tries maxTries of them, and a whole family may be out of reach.
 func (w *way) ordered(a resolver.Addresses) []netip.Addr {
+	first, second := a.IPv6, a.IPv4
 	if w.d.o.PreferIPv4 {
-		return slices.Concat(a.IPv4, a.IPv6)
+		first, second = second, first
 	}
-	return slices.Concat(a.IPv6, a.IPv4)
+	all := make([]netip.Addr, 0, len(first)+len(second))
+	for i := range max(len(first), len(second)) {
+		if i < len(first) {
+			all = append(all, first[i])
+		}
+		if i < len(second) {
+			all = append(all, second[i])
+		}
+	}
+	return all
 }
 
 // noAddress says what it means that a host has no address. That of a domain

@@ -1,0 +1,130 @@
+package outbound
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"postrider/internal/sinktest"
+)
+
+func TestManyAddressesOfOneFamilyDoNotHideTheOther(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, nil)
+		zone := "$ORIGIN both.test.\n@ IN MX 10 mx\n"
+		for i := range 8 {
+			zone += fmt.Sprintf("mx IN AAAA 2001:4860::%d\n", i+1) // no way there
+		}
+		s.zone.Set(t, zone+"mx IN A 203.0.114.7\n")
+		sink := s.host("203.0.114.7", sinktest.Options{})
+		s.queue("alice@example.org", nil, "bob@both.test")
+		synctest.Wait()
+		if n := len(sink.Messages()); n != 1 {
+			t.Errorf("got %d; tried: %v", n, s.dials)
+		}
+	})
+}
+
+func TestMailGoesToNobodyBehindUsUnderWhateverNameWeAreListed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, func(_ *site, o *Options) {
+			o.IsSelf = func(a netip.AddrPort) bool { return a.Addr().String() == "203.0.114.1" }
+		})
+		backup := s.host("203.0.114.2", sinktest.Options{})
+		s.queue("alice@example.org", nil, "bob@remote.test") // mx1 is ours, mx2 behind it
+		synctest.Wait()
+		if n := len(backup.Messages()); n != 0 {
+			t.Errorf("the backup got %d: it would send them back here", n)
+		}
+		if n := s.told(); len(n) != 1 || !strings.Contains(n[0].text, "Status: 5.4.6") {
+			t.Errorf("got notices %v", n)
+		}
+	})
+}
+
+func TestASmarthostThatTheDNSDoesNotKnowReturnsNoMail(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, func(_ *site, o *Options) {
+			o.Routes = []Route{{Name: "relay", MX: true, Hosts: []HostPort{{Host: "mistyped.test"}, {Host: "other.test"}}}}
+		})
+		id := s.queue("alice@example.org", nil, "bob@remote.test")
+		synctest.Wait()
+		if rows := s.rows(id); len(rows) != 1 || len(s.told()) != 0 {
+			t.Errorf("got rows %+v and notices %v, want it to be tried again", rows, s.told())
+		}
+		sink := s.host("203.0.114.3", sinktest.Options{})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if n := len(sink.Messages()); n != 1 {
+			t.Errorf("the second smarthost got %d", n)
+		}
+	})
+}
+
+func TestTooManyRecipientsAreSentInFurtherTransactions(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, nil)
+		sink := s.host("203.0.114.1", sinktest.Options{On: func(c sinktest.Command) sinktest.Answer {
+			if c.Verb == "RCPT" && c.Message != nil && len(c.Message.Rcpts) >= 10 {
+				return sinktest.Answer{Text: "452 4.5.3 Too many recipients"}
+			}
+			return sinktest.Answer{}
+		}})
+		var to []string
+		for i := range 60 {
+			to = append(to, fmt.Sprintf("bob%d@remote.test", i))
+		}
+		id := s.queue("alice@example.org", nil, to...)
+		synctest.Wait()
+		got := map[string]bool{}
+		for _, r := range recipients(sink) {
+			if got[r] {
+				t.Errorf("%s got it twice", r)
+			}
+			got[r] = true
+		}
+		if rows := s.rows(id); len(got) != 60 || len(rows) != 0 {
+			t.Errorf("got %d of 60, and %d rows are left", len(got), len(rows))
+		}
+	})
+}
+
+func TestAMailboxThatIsFullIsTriedLater(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, nil)
+		sink := s.host("203.0.114.1", sinktest.Options{On: func(c sinktest.Command) sinktest.Answer {
+			if c.Verb == "RCPT" && strings.Contains(c.Line, "full@") {
+				return sinktest.Answer{Text: "452 4.2.2 Mailbox full"}
+			}
+			return sinktest.Answer{}
+		}})
+		id := s.queue("alice@example.org", nil, "bob@remote.test", "full@remote.test")
+		synctest.Wait()
+		if rows := s.rows(id); len(sink.Messages()) != 1 || len(rows) != 1 || rows[0].Attempts != 1 {
+			t.Errorf("got %d messages and rows %+v", len(sink.Messages()), rows)
+		}
+	})
+}
+
+func TestNoConnectionIdlesWhileOtherHostsWaitForOne(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, func(_ *site, o *Options) { o.Connections = 1 })
+		zone := ""
+		for i := range 20 {
+			zone += fmt.Sprintf("$ORIGIN d%d.test.\n@ IN MX 10 mx\nmx IN A 203.0.114.7\n", i)
+		}
+		s.zone.Set(t, zone)
+		sink := s.host("203.0.114.7", sinktest.Options{})
+		for i := range 20 {
+			s.queue("alice@example.org", nil, fmt.Sprintf("bob@d%d.test", i))
+		}
+		time.Sleep(2 * DefaultIdle)
+		synctest.Wait()
+		if n := len(sink.Messages()); n != 20 {
+			t.Errorf("got %d of 20 in twice the time that one connection may idle", n)
+		}
+	})
+}
