@@ -17,8 +17,13 @@ import (
 func (c *content) isBinary() bool { return c.tx.Envelope.Body == mail.BodyBinaryMIME }
 
 // staysBinary reports whether it is stored as it came all the same: when it goes to
-// other hosts only, which may take it so. POP3 has nothing but lines.
-func (c *content) staysBinary() bool { return c.isBinary() && len(routeOf(c.tx).targets) == 0 }
+// other hosts only, which may take it so. POP3 has nothing but lines. A stranger's
+// never stays: few hosts take it so, and what can't be made into lines would be
+// returned to whose address was given as the sender's. Refused, it stays with who has
+// sent it.
+func (c *content) staysBinary() bool {
+	return c.isBinary() && len(routeOf(c.tx).targets) == 0 && roleOf(c.tx) != roleMX
+}
 
 // revise brings what is stored into the form in which it can be handed out. Long
 // says that lines have to be shortened.
@@ -81,7 +86,7 @@ func unconverted(err error) error {
 		return fault.Wrap("convert a binary message", err)
 	}
 	return &verdict{reason: "binary", detail: e.Why, reply: smtp.Reply{
-		Code: 554, Enhanced: "6.3", Text: "The message can't be converted for a mailbox here: " + e.Why,
+		Code: 554, Enhanced: "6.3", Text: "The message can't be converted for a recipient here: " + e.Why,
 	}}
 }
 

@@ -46,7 +46,8 @@ func TestBinaryMessagesBecomeLinesForMailboxes(t *testing.T) {
 		{"a mailbox, submitted", "", "alice", []string{"bob@example.test"}, 0, true},
 		{"elsewhere, submitted", "", "alice", []string{"x@far.example"}, mail.BodyBinaryMIME, false},
 		{"elsewhere, relayed", "relay", "", []string{"x@far.example"}, mail.BodyBinaryMIME, false},
-		{"elsewhere, by an alias", "", "", []string{"away@example.test"}, mail.BodyBinaryMIME, false},
+		{"elsewhere, by an alias", "", "", []string{"away@example.test"}, mail.Body8BitMIME, true},
+		{"elsewhere, submitted to an alias", "", "alice", []string{"away@example.test"}, mail.BodyBinaryMIME, false},
 		{"both", "", "alice", []string{"bob@example.test", "x@far.example"}, mail.Body8BitMIME, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -89,7 +90,11 @@ func decodedBody(t *testing.T, octets string) string {
 func TestBinaryMessagesThatCannotBeConvertedAreRefused(t *testing.T) {
 	signed := "MIME-Version: 1.0\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\x00\r\n--b--\r\n"
 	s, n := newOnwardSite(t)
-	wantPrefix(t, "for a mailbox", s.sendBinary(signed, "alice@example.test"), "554 5.6.3 The message can't be converted for a mailbox here: ")
+	wantPrefix(t, "for a mailbox", s.sendBinary(signed, "alice@example.test"), "554 5.6.3 The message can't be converted for a recipient here: ")
+	// It would come back to whose address a stranger has given.
+	wantPrefix(t, "from a stranger, for another host", s.sendBinary(signed, "away@example.test"), "554 5.6.3")
+	s.submitter = "alice"
+	signed = "From: alice@example.test\r\nDate: x\r\nMessage-ID: <a@b>\r\n" + signed
 	wantPrefix(t, "for another host", s.sendBinary(signed, "away@example.test"), "250 2.0.0")
 	if len(n.accepts) != 1 || !strings.HasSuffix(n.accepts[0].octets, signed) {
 		t.Errorf("got %d messages", len(n.accepts))
@@ -98,16 +103,19 @@ func TestBinaryMessagesThatCannotBeConvertedAreRefused(t *testing.T) {
 
 func TestHeadersAreNeverBinary(t *testing.T) {
 	for _, header := range []string{"A: b\rBcc: c\r\n\r\n", "A: b\nX: y\r\n\r\n", "A: \x00\r\n\r\n", "A: b\r", "\n", "\x00", "\r", "A: b\r\r\n\r\n"} {
-		for _, to := range []string{"away@example.test", "alice@example.test"} {
+		for _, c := range []struct{ role, to string }{
+			{"relay", "away@example.test"}, {"relay", "alice@example.test"}, {"", "away@example.test"}, {"", "alice@example.test"},
+		} {
 			s, n := newOnwardSite(t)
-			got := s.sendBinary(header, to)
-			if to == "away@example.test" && header[0] > ' ' {
-				wantPrefix(t, fmt.Sprintf("%q for %s", header, to), got, "554 5.6.0")
+			s.role = c.role
+			got := s.sendBinary(header, c.to)
+			if c == (struct{ role, to string }{"relay", "away@example.test"}) && header[0] > ' ' {
+				wantPrefix(t, fmt.Sprintf("%q", header), got, "554 5.6.0")
 			}
 			for _, a := range n.accepts {
 				head, _, _ := strings.Cut(a.octets, "\r\n\r\n")
 				if !areLines('\n', []byte(head)) {
-					t.Errorf("%q for %s became %q", header, to, a.octets)
+					t.Errorf("%q as %+v became %q", header, c, a.octets)
 				}
 			}
 		}
