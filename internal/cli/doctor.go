@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,7 +38,10 @@ func (a *app) doctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Say what is not as it should be",
 		Long: `Say what is not as it should be: the configuration, the store, the certificates, the
-addresses that every site needs. The exit code is 1 when something is bad.`,
+addresses that every site needs, the DNS resolver, keys that sign, the queue. The exit code
+is 1 when something is bad.
+
+Only the resolver is asked: whether other hosts can be reached shows in "postrider queue stats".`,
 		Example: "  postrider doctor",
 		GroupID: groupCare,
 		Args:    args(0, 0, ""),
@@ -55,14 +59,19 @@ func (a *app) doctor(ctx context.Context, asJSON bool) error {
 		return err
 	}
 	files := examineFiles(cfg)
-	all := examineConfig(append(cfg.Check(), files.problems...).Sorted())
+	all := examineConfig(slices.Concat(cfg.Check(), files.problems, files.open).Sorted())
 	all = append(all, examineHostname(cfg.Hostname)...)
+	all = append(all, examineSources(cfg)...)
+	all = append(all, examineResolver(ctx, cfg)...)
 	err = a.withClient(ctx, func(c *admin.Client) error {
 		all = append(all, examineStore(ctx, c))
 		if cfg.Postmaster != "" { // that there is none is said of the configuration
 			all = append(all, examinePostmaster(ctx, cfg, c))
 		}
 		all = append(all, examineCertificates(ctx, cfg, files.list(), c)...)
+		all = append(all, examineDomains(ctx, cfg, files.list(), c)...)
+		all = append(all, examineTurns(ctx, cfg, c)...)
+		all = append(all, examineQueue(ctx, cfg, c)...)
 		return nil
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -18,6 +19,8 @@ type namedFiles struct {
 	certificates map[int]certs.Info
 	// problems are what keeps the server from starting.
 	problems config.Problems
+	// open are files with secrets that everybody can read.
+	open config.Problems
 }
 
 // examineFiles reads the files that the configuration names as the server does
@@ -40,6 +43,9 @@ func examineFiles(cfg *config.Config) namedFiles {
 	}
 	_, err := authorities(cfg.OAuth.CAFile)
 	bad("oauth.ca_file", err)
+	for i := range cfg.Routes {
+		f.examineRoute(cfg, i, bad)
+	}
 	for i, c := range cfg.Certificates {
 		if c.Chain == "" || c.Key == "" || !hasTLS(cfg) {
 			continue // the configuration's own problem, or they are not read
@@ -53,9 +59,33 @@ func examineFiles(cfg *config.Config) namedFiles {
 	return f
 }
 
-// doubts are what is wrong with certificates that can be used.
+// examineRoute reads the files of a route.
+func (f *namedFiles) examineRoute(cfg *config.Config, i int, bad func(path string, err error)) {
+	r, at := &cfg.Routes[i], fmt.Sprintf("route[%d]", i)
+	_, err := authorities(r.CAFile)
+	bad(at+".ca_file", err)
+	if r.PasswordFile == "" {
+		return
+	}
+	at += ".password_file"
+	_, err = firstLine(r.PasswordFile)
+	bad(at, err)
+	if everybodyReads(r.PasswordFile) {
+		f.open = append(f.open, cfg.Locate(at, config.Problem{
+			Warning: true, Message: "everybody on this machine can read the password in " + r.PasswordFile, Help: "chmod 640 or 600",
+		}))
+	}
+}
+
+// everybodyReads reports whether a file can be read by others than its owner and group.
+func everybodyReads(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o004 != 0
+}
+
+// doubts are what is wrong with files that can be used.
 func (f namedFiles) doubts(cfg *config.Config) config.Problems {
-	var all config.Problems
+	all := slices.Clone(f.open)
 	for i, c := range f.certificates {
 		for _, p := range c.Problems {
 			all = append(all, cfg.Locate(fmt.Sprintf("certificate[%d].chain", i), config.Problem{Warning: true, Message: p}))
