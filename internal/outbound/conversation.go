@@ -171,18 +171,28 @@ func (c *conversation) ofHost(rr *smtp.RecipientResult) bool {
 	case smtp.StageConnect, smtp.StageGreeting, smtp.StageHello, smtp.StageTLS, smtp.StageLogin:
 		return true
 	}
-	return rr.Reply.Code == 421
+	return rr.Reply.Code == 421 || c.lacksProof(rr)
+}
+
+// lacksProof reports whether a host can't have a message with REQUIRETLS. Each of
+// the domain's hosts is asked, and if none will do the sender is told at once (RFC
+// 8689 §4.2.1).
+func (c *conversation) lacksProof(rr *smtp.RecipientResult) bool {
+	return c.h.requireTLS && rr.Local && (rr.Stage == smtp.StageTLS || rr.Reply.Enhanced == "7.10" || rr.Reply.Enhanced == "7.30")
 }
 
 // undecided notes what the host has not decided about, and why.
 func (c *conversation) undecided(j *job, r *smtp.Result) {
 	c.left = j
-	c.reused = r.Reused && !r.Uncertain
+	c.reused = r.Reused && !r.Uncertain && r.Lost != ""
 	o := failing("4.4.2", lostText(r.Lost, r.Why))
 	o.stage, o.host = r.Lost, c.t.String()
 	for i := range r.Recipients {
 		if rr := &r.Recipients[i]; rr.Reply != nil && c.ofHost(rr) {
 			o = c.outcomeOf(rr)
+			if o.kind == deferred && c.lacksProof(rr) {
+				o.kind, o.status = failed, "5.7.10"
+			}
 			break
 		}
 	}

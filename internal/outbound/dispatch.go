@@ -341,7 +341,7 @@ func (d *Deliverer) hop(route *Route, m *store.QueuedMessage, domain string) *ho
 			d.forgetHops()
 		}
 		h = d.newHop(key, route, domain)
-		h.requireTLS, h.relaxed = m.Envelope.RequireTLS, relaxed(m)
+		h.requireTLS, h.relaxed = requiresTLS(m), relaxed(m)
 		d.hops[key] = h
 	}
 	return h

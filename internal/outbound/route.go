@@ -132,7 +132,7 @@ func (r *Route) hopKey(m *store.QueuedMessage, domain string) string {
 		key += " by " + r.Name
 	}
 	switch {
-	case m.Envelope.RequireTLS:
+	case requiresTLS(m):
 		key += " requiretls"
 	case relaxed(m):
 		key += " relaxed"
@@ -143,6 +143,12 @@ func (r *Route) hopKey(m *store.QueuedMessage, domain string) string {
 // TLSReport is the Warrant's name of reports about TLS, which arrive whatever is
 // wrong with it (RFC 8460 §3).
 const TLSReport = "TLS report"
+
+// requiresTLS reports whether a message may go only where TLS is proven. One with the
+// null reverse-path is not lost for that (RFC 8689 §5).
+func requiresTLS(m *store.QueuedMessage) bool {
+	return m.Envelope.RequireTLS && !m.Envelope.From.IsZero()
+}
 
 func relaxed(m *store.QueuedMessage) bool {
 	return m.Warrant.Kind() == store.ServerSends && m.Warrant.Name() == TLSReport

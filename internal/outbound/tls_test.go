@@ -147,3 +147,57 @@ func TestRequireTLSIsNeverSentWithoutProof(t *testing.T) {
 		})
 	}
 }
+
+func TestRequireTLSTriesEachHostAndIsReturnedIfNoneWillDo(t *testing.T) {
+	good, roots := serverTLS(t, "mx1.remote.test", "mx2.remote.test", "remote.test")
+	for name, row := range map[string]struct {
+		first, second sinktest.Options
+		sent          bool
+		status        string
+	}{
+		"the second announces it": {
+			sinktest.Options{TLS: good, Extensions: []string{"STARTTLS"}},
+			sinktest.Options{TLS: good, Extensions: []string{"STARTTLS", "REQUIRETLS"}},
+			true, "",
+		},
+		"none announces it": {
+			sinktest.Options{TLS: good, Extensions: []string{"STARTTLS"}},
+			sinktest.Options{TLS: good, Extensions: []string{"STARTTLS"}},
+			false, "5.7.30",
+		},
+		"none has TLS": {sinktest.Options{Extensions: []string{"DSN"}}, sinktest.Options{Extensions: []string{"DSN"}}, false, "5.7.10"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := begin(t, func(_ *site, o *Options) {
+					o.Routes = []Route{{Name: "way", TLS: TLSVerify, Roots: roots}}
+				})
+				first, second := s.host("203.0.114.1", row.first), s.host("203.0.114.2", row.second)
+				s.queue("alice@example.org", func(o *Onward) { o.Envelope.RequireTLS = true }, "bob@remote.test")
+				synctest.Wait()
+				if n := len(first.Messages()); n != 0 {
+					t.Errorf("the first host got %d", n)
+				}
+				if sent := len(second.Messages()) == 1; sent != row.sent {
+					t.Errorf("sent by the second: %v; the log: %s", sent, s.log.String())
+				}
+				n := s.told()
+				if row.sent != (len(n) == 0) || !row.sent && !strings.Contains(n[0].text, "Status: "+row.status) {
+					t.Errorf("got notices %v, want status %q", n, row.status)
+				}
+			})
+		})
+	}
+}
+
+func TestANotificationWithRequireTLSIsSentAllTheSame(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, nil)
+		sink := s.host("203.0.114.1", sinktest.Options{})
+		s.queue("", func(o *Onward) { o.Envelope.RequireTLS = true }, "bob@remote.test")
+		synctest.Wait()
+		if n := len(sink.Messages()); n != 1 {
+			t.Errorf("got %d; the log: %s", n, s.log.String())
+		}
+	})
+}
