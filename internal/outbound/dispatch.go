@@ -97,7 +97,7 @@ func (d *Deliverer) Kick(destinations ...string) {
 	now := d.o.Now()
 	d.mu.Lock()
 	for _, name := range destinations {
-		d.window.add(name, now)
+		d.window.hurry(name, now)
 	}
 	d.mu.Unlock()
 	d.wakeUp()
@@ -172,6 +172,7 @@ func (d *Deliverer) round(ctx context.Context) time.Duration {
 		return maxSleep // what is sent could not be settled, and would be sent again
 	}
 	for ctx.Err() == nil {
+		more := d.hurry(ctx)
 		now := d.o.Now()
 		d.mu.Lock()
 		stale := d.window.stale(now)
@@ -185,6 +186,7 @@ func (d *Deliverer) round(ctx context.Context) time.Duration {
 		next, some := d.window.next()
 		d.mu.Unlock()
 		switch {
+		case full && more:
 		case full:
 			return maxSleep // release and resume wake
 		case stale:
@@ -203,12 +205,33 @@ func (d *Deliverer) round(ctx context.Context) time.Duration {
 	return 0
 }
 
+// hurry leases rows of some destinations that go first, and reports whether there
+// are more. They have some room of their own, so that fresh mail is sent though all
+// else that may be leased waits for hosts that say nothing.
+func (d *Deliverer) hurry(ctx context.Context) (more bool) {
+	for range urgentRun {
+		now := d.o.Now()
+		d.mu.Lock()
+		name, ok := "", false
+		if d.leased < maxLeased+maxLeased/urgentShare && d.settler.stuck.Load() == 0 {
+			name, ok = d.window.popUrgent()
+		}
+		d.mu.Unlock()
+		if !ok || ctx.Err() != nil {
+			return false
+		}
+		d.lease(ctx, name, now)
+	}
+	return true
+}
+
 // scan reads which destinations are due when.
 func (d *Deliverer) scan(ctx context.Context) error {
 	d.mu.Lock()
 	d.window.begin()
 	d.mu.Unlock()
 	for at, err := range d.o.Store.Destinations(ctx, "") {
+		d.hurry(ctx)
 		if err != nil {
 			d.mu.Lock()
 			d.window.beyond(d.o.Now())
@@ -256,7 +279,9 @@ func (d *Deliverer) lease(ctx context.Context, name string, now time.Time) {
 		d.pass(ctx, &all[i], name, known, now)
 	}
 	if rows >= leaseBatch {
-		d.again(name, now)
+		d.mu.Lock()
+		d.window.soon(name, now, d.sites[name])
+		d.mu.Unlock()
 		return
 	}
 	switch at, err := d.o.Store.Destination(ctx, name); {

@@ -39,6 +39,7 @@ type hop struct {
 	failed    *failure
 	deadUntil time.Time
 	failures  int
+	alive     bool // the last that was heard of it is that it has taken a message
 
 	notBefore time.Time // its rate is used up until then
 
@@ -220,7 +221,7 @@ func (d *Deliverer) unpark(h *hop) {
 		}
 		n++
 		delete(h.parked, name)
-		d.window.add(name, now)
+		d.window.soon(name, now, h)
 	}
 	if len(h.parked) == 0 {
 		delete(d.crowded, h)
@@ -245,7 +246,7 @@ func (d *Deliverer) unparkSome() bool {
 func (d *Deliverer) succeeded(h *hop) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	h.failed, h.failures = nil, 0
+	h.failed, h.failures, h.alive = nil, 0, true
 	if h.limit < float64(h.terms.Connections) {
 		h.limit = min(h.limit+1/max(h.limit, 1), float64(h.terms.Connections))
 		d.spawn(h)
@@ -260,6 +261,7 @@ func (d *Deliverer) hopFailed(h *hop, f *failure) []*job {
 	defer d.mu.Unlock()
 	h.limit = max(h.limit-1, 1)
 	h.failures++
+	h.alive = false
 	if h.limit > 1 && h.failures <= h.terms.InitialConnections {
 		return nil
 	}

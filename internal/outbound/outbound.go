@@ -45,6 +45,9 @@ const (
 	maxHops = 10_000
 	// leaseBatch is how many rows of a destination are leased at once.
 	leaseBatch = 64
+	// urgentRun is how many destinations that go first are looked at before one that
+	// only is due.
+	urgentRun = 16
 	// maxSleep is the longest sleep between two looks at the schedule; a clock that
 	// is set delays a row by no more.
 	maxSleep = time.Minute

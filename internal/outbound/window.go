@@ -7,8 +7,11 @@ import (
 
 // window is the destinations that are due next, each once.
 type window struct {
-	max    int
-	order  order
+	max   int
+	order order
+	// urgent are those that something has just come for: they go first, so that mail
+	// for a host that is well does not wait for a million others that are due.
+	urgent order
 	places map[string]*entry
 	// horizon, if not zero, is the earliest time of what had no room: from then on
 	// the store has to be asked for more.
@@ -16,10 +19,14 @@ type window struct {
 }
 
 type entry struct {
-	name  string
-	due   time.Time
-	place int
+	name   string
+	due    time.Time
+	place  int
+	urgent bool
 }
+
+// urgentShare is which part of the window those that go first may be.
+const urgentShare = 5
 
 // order is a heap by time.
 type order []*entry
@@ -54,7 +61,7 @@ func newWindow(limit int) window {
 // later than the one known changes nothing.
 func (w *window) add(name string, due time.Time) {
 	if e := w.places[name]; e != nil {
-		if due.Before(e.due) {
+		if due.Before(e.due) && !e.urgent {
 			e.due = due
 			heap.Fix(&w.order, e.place)
 		}
@@ -66,6 +73,33 @@ func (w *window) add(name string, due time.Time) {
 	e := &entry{name: name, due: due}
 	w.places[name] = e
 	heap.Push(&w.order, e)
+}
+
+// hurry notes that something has just come for a destination.
+func (w *window) hurry(name string, now time.Time) {
+	e := w.places[name]
+	switch {
+	case e != nil && e.urgent:
+		return
+	case len(w.urgent) >= w.max/urgentShare:
+		w.add(name, now)
+		return
+	case e != nil:
+		heap.Remove(&w.order, e.place)
+	}
+	e = &entry{name: name, due: now, urgent: true}
+	w.places[name] = e
+	heap.Push(&w.urgent, e)
+}
+
+// soon notes that a destination has more that is due, for a hop that may be nil: if
+// that is known to take mail it does not wait for those that may not.
+func (w *window) soon(name string, now time.Time, h *hop) {
+	if h != nil && h.alive {
+		w.hurry(name, now)
+		return
+	}
+	w.add(name, now)
 }
 
 // makeRoom drops a late entry for one that is due at a time, and notes the
@@ -93,6 +127,8 @@ func (w *window) beyond(due time.Time) {
 // asked again; false if there is nothing.
 func (w *window) next() (time.Time, bool) {
 	switch {
+	case len(w.urgent) > 0:
+		return w.urgent[0].due, true
 	case len(w.order) == 0:
 		return w.horizon, !w.horizon.IsZero()
 	case !w.horizon.IsZero() && w.horizon.Before(w.order[0].due):
@@ -101,14 +137,26 @@ func (w *window) next() (time.Time, bool) {
 	return w.order[0].due, true
 }
 
-// pop takes out the first destination if it is due.
+// pop takes out the first destination if it is due, but none that goes first.
 func (w *window) pop(now time.Time) (string, bool) {
 	if len(w.order) == 0 || w.order[0].due.After(now) {
 		return "", false
 	}
-	e := heap.Pop(&w.order).(*entry)
+	return w.take(&w.order), true
+}
+
+// popUrgent takes out the first of those that go first.
+func (w *window) popUrgent() (string, bool) {
+	if len(w.urgent) == 0 {
+		return "", false
+	}
+	return w.take(&w.urgent), true
+}
+
+func (w *window) take(from *order) string {
+	e := heap.Pop(from).(*entry)
 	delete(w.places, e.name)
-	return e.name, true
+	return e.name
 }
 
 // stale reports whether what had no room may be due.
@@ -119,5 +167,13 @@ func (w *window) stale(now time.Time) bool {
 	return len(w.order) == 0 || !w.order[0].due.Before(w.horizon)
 }
 
-// begin empties the window before the store is asked anew.
-func (w *window) begin() { *w = newWindow(w.max) }
+// begin empties the window, but for what goes first, before the store is asked
+// anew.
+func (w *window) begin() {
+	anew := newWindow(w.max)
+	anew.urgent = w.urgent
+	for _, e := range anew.urgent {
+		anew.places[e.name] = e
+	}
+	*w = anew
+}

@@ -1,0 +1,80 @@
+package outbound
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"postrider/internal/sinktest"
+)
+
+func TestWhatHasJustComeGoesBeforeWhatIsOnlyDue(t *testing.T) {
+	start := time.Unix(1000, 0)
+	w := newWindow(100)
+	for i := range 50 {
+		w.add(fmt.Sprint("d", i), start)
+	}
+	w.hurry("fresh", start.Add(time.Hour))
+	w.hurry("d7", start)
+	w.add("fresh", start) // changes nothing: it goes first in any case
+	if next, ok := w.next(); !ok || next.After(start.Add(time.Hour)) {
+		t.Errorf("got %v, %v", next, ok)
+	}
+	w.begin()
+	w.add("d7", start)
+	var got []string
+	for name, ok := w.popUrgent(); ok; name, ok = w.popUrgent() {
+		got = append(got, name)
+	}
+	if fmt.Sprint(got) != "[d7 fresh]" {
+		t.Errorf("got %v", got)
+	}
+	if name, ok := w.pop(start); ok {
+		t.Errorf("got %s, want nothing: it is in the window once", name)
+	}
+}
+
+func TestWhatGoesFirstHasRoomForAPart(t *testing.T) {
+	start := time.Unix(1000, 0)
+	w := newWindow(10)
+	for i := range 10 {
+		w.hurry(fmt.Sprint("d", i), start)
+	}
+	if len(w.urgent) != 10/urgentShare || len(w.order) != 8 || len(w.places) != 10 {
+		t.Errorf("got %d, %d and %d", len(w.urgent), len(w.order), len(w.places))
+	}
+}
+
+func TestFreshMailIsSentThoughAllThatMayBeLeasedWaitsForSilentHosts(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		zone := zoneText
+		s := begin(t, nil)
+		for i := range 300 {
+			zone += fmt.Sprintf("$ORIGIN d%d.test.\n@ IN A 203.0.115.%d\n", i, i%250)
+		}
+		s.zone.Set(t, zone)
+		for i := range 250 {
+			s.host(fmt.Sprintf("203.0.115.%d", i), sinktest.Options{On: func(sinktest.Command) sinktest.Answer { return sinktest.Answer{Silent: true} }})
+		}
+		for i := range 300 {
+			for range 2 {
+				var to []string
+				for n := range 64 {
+					to = append(to, fmt.Sprintf("u%d@d%d.test", n, i))
+				}
+				s.queue("alice@example.org", nil, to...)
+			}
+		}
+		synctest.Wait()
+		if s.d.leased < maxLeased {
+			t.Fatalf("got %d rows under lease, want all that may be", s.d.leased)
+		}
+		sink := s.host("203.0.114.3", sinktest.Options{})
+		s.queue("alice@example.org", nil, "bob@other.test")
+		synctest.Wait()
+		if n := len(sink.Messages()); n != 1 {
+			t.Errorf("got %d messages of 1; %d rows are leased, %d connections open", n, s.d.leased, s.d.conns)
+		}
+	})
+}
