@@ -1,10 +1,8 @@
 package pebblestore
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"iter"
 	"time"
 
 	"postrider/internal/fault"
@@ -93,51 +91,6 @@ func (s *Store) isLeased(row store.RowID) bool {
 	defer s.rowLeases.mu.Unlock()
 	l := s.rowLeases.rows[row]
 	return l != nil && l.at >= 0
-}
-
-// Queued implements store.Queue.
-func (s *Store) Queued(ctx context.Context, after mail.ID) iter.Seq2[store.QueuedMessage, error] {
-	return func(yield func(store.QueuedMessage, error) bool) {
-		const op = "list queued messages"
-		if err := s.enter(ctx, op); err != nil {
-			yield(store.QueuedMessage{}, err)
-			return
-		}
-		defer s.gate.leave()
-		snapshot := s.db.NewSnapshot()
-		defer snapshot.Close()
-		s.expireLeases()
-		err := s.eachQueued(ctx, snapshot, after, func(msg store.QueuedMessage, err error) bool {
-			return yield(msg, fault.Wrap(op, err))
-		})
-		if err != nil {
-			yield(store.QueuedMessage{}, fault.Wrap(op, err))
-		}
-	}
-}
-
-// eachQueued calls f with the messages after an ID, until it returns false; what it
-// returns is an error that f has not seen.
-func (s *Store) eachQueued(ctx context.Context, from getter, id mail.ID, f func(store.QueuedMessage, error) bool) error {
-	var k keyBuf
-	it, err := span(from, append(bytes.Clone(k.queued(id)), 0), []byte{tableQueued + 1})
-	if err != nil {
-		return err
-	}
-	defer it.Close()
-	for ok := it.First(); ok; ok = it.Next() {
-		if err := ctx.Err(); err != nil {
-			return fault.New(fault.Transient, "list", err)
-		}
-		id, ok := keyHeld(it.Key())
-		if !ok || len(it.Key()) != 17 {
-			continue // Check tells
-		}
-		if !f(s.showQueued(from, id)) {
-			return nil
-		}
-	}
-	return indexFault("list", it.Error())
 }
 
 // ChangeRows implements store.Queue.
