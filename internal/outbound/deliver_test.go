@@ -1,13 +1,17 @@
 package outbound
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"postrider/internal/mail"
+	"postrider/internal/resolver/zonetest"
 	"postrider/internal/sinktest"
 	"postrider/internal/store"
 )
@@ -353,6 +357,30 @@ func TestWhatTheDNSSaysDecides(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A zone of hosts that never answer does not keep a connection's place for long.
+func TestFewHostsThatCannotBeLookedUpAreAskedFor(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, nil)
+		zone := zoneText + "$ORIGIN slow.test.\n"
+		for i := range 50 {
+			zone += fmt.Sprintf("@ IN MX %d h%d\nh%d IN A 203.0.114.9\n", i, i, i)
+			s.zone.Break(fmt.Sprintf("h%d.slow.test", i), dns.TypeANY, zonetest.ServFail)
+		}
+		s.zone.Set(t, zone)
+		id := s.queue("alice@example.org", nil, "bob@slow.test")
+		synctest.Wait()
+		hosts := map[string]bool{}
+		for _, q := range s.zone.Asked() {
+			if name, _, _ := strings.Cut(q, ".slow.test"); name != q {
+				hosts[name[strings.LastIndexByte(name, ' ')+1:]] = true
+			}
+		}
+		if rows := s.rows(id); len(rows) != 1 || rows[0].Attempts != 1 || len(hosts) != maxTries {
+			t.Errorf("asked for %d hosts, left %+v", len(hosts), rows)
+		}
+	})
 }
 
 func TestImplicitMXIsTried(t *testing.T) {

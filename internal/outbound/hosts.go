@@ -110,7 +110,7 @@ func (w *way) lookUp(ctx context.Context, domain string, port uint16) *failure {
 		return &f
 	case err != nil:
 		w.d.log.Info("a domain can't be looked up now", "domain", domain, "error", err)
-		f := failing("4.4.3", "the mail hosts of "+domain+" could not be looked up in the DNS")
+		f := failing(statusNoDNS, "the mail hosts of "+domain+" could not be looked up in the DNS")
 		return &f
 	case mx.Null: // RFC 7505 §4.2
 		f := final("5.1.10", domain+" says that it takes no mail")
@@ -286,11 +286,14 @@ func (w *way) ordered(a resolver.Addresses) []netip.Addr {
 	return all
 }
 
+// statusNoDNS is for what could not be looked up (RFC 3463 §3.5, X.4.3).
+const statusNoDNS = "4.4.3"
+
 // noAddress says what it means that a host has no address. That of a domain
 // without any record for mail is final; that of a host which the DNS or the
 // operator names is a mistake that somebody will mend.
 func (w *way) noAddress(host string, err error) *failure {
-	f := failing("4.4.3", "the address of "+host+" could not be looked up in the DNS")
+	f := failing(statusNoDNS, "the address of "+host+" could not be looked up in the DNS")
 	switch {
 	case !fault.Is(err, fault.NotFound):
 	case w.implicit:

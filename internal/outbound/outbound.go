@@ -54,7 +54,8 @@ const (
 	// rescan is how often the whole schedule is read anew, for what nobody has told of:
 	// leases that ended by their time.
 	rescan = time.Hour
-	// maxTries is how many addresses of a hop one attempt tries at most.
+	// maxTries is how many addresses of a hop one attempt tries at most, and how many
+	// hosts whose addresses can't be looked up now.
 	maxTries = 6
 )
 

@@ -49,10 +49,18 @@ func (d *Deliverer) deliver(ctx context.Context, h *hop, j *job) {
 		return
 	}
 	var last *failure
-	tries := 0
+	tries, unknown := 0, 0
 	for t, f := range w.targets(ctx) {
 		if f != nil {
 			last = worse(last, f)
+			// Looking up what does not answer takes its time too, and this connection's
+			// place with it.
+			if f.status == statusNoDNS {
+				unknown++
+			}
+			if unknown == maxTries || ctx.Err() != nil {
+				break
+			}
 			continue
 		}
 		c := d.converse(ctx, h, w, t, j)
