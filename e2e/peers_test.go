@@ -41,6 +41,9 @@ func launch(t *testing.T, name string, args ...string) *daemon {
 	exited := make(chan error, 1)
 	go func() { exited <- d.cmd.Wait() }()
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s said:\n%s", name, d.log)
+		}
 		d.cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-exited:
@@ -58,7 +61,7 @@ func eventually(t *testing.T, what string, more func() string, yes func() bool) 
 	t.Helper()
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
-	late := time.After(2 * patience)
+	late := time.After(patience)
 	for !yes() {
 		select {
 		case <-poll.C:

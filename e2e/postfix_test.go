@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,7 +15,7 @@ import (
 // own. It delivers mail for remote.test into a maildir.
 type postfix struct {
 	*daemon
-	dir, address string
+	dir string
 }
 
 const postfixMain = `
@@ -58,7 +57,6 @@ smtpd_recipient_restrictions =
 `
 
 const postfixMaster = `
-HOST:PORT inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -85,11 +83,13 @@ postlog unix-dgram n - n - 1 postlogd
 // of postfixMain.
 func startPostfix(t *testing.T, address string, main ...string) *postfix {
 	t.Helper()
-	p := &postfix{dir: openDir(t), address: address}
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	return startPostfixes(t, map[string]string{"mx.remote.test": address}, main...)
+}
+
+// startPostfixes is startPostfix for several hosts: their names, and addresses.
+func startPostfixes(t *testing.T, hosts map[string]string, main ...string) *postfix {
+	t.Helper()
+	p := &postfix{dir: openDir(t)}
 	for _, d := range strings.Fields("active bounce corrupt defer deferred flush hold incoming maildrop pid private public saved trace") {
 		p.mkdir(t, "spool/"+d, "postfix", 0o700)
 	}
@@ -106,9 +106,15 @@ func startPostfix(t *testing.T, address string, main ...string) *postfix {
 		text = regexp.MustCompile(`(?m)^`+name+` =.*\n`).ReplaceAllString(text, "") + line + "\n"
 	}
 	put(t, p.dir, "etc/main.cf", strings.ReplaceAll(text, "DIR", p.dir))
-	put(t, p.dir, "etc/master.cf", strings.NewReplacer("HOST", host, "PORT", port).Replace(postfixMaster))
+	text = postfixMaster
+	for name, address := range hosts {
+		text += fmt.Sprintf("%s inet n - n - - smtpd\n  -o myhostname=%s\n", address, name)
+	}
+	put(t, p.dir, "etc/master.cf", text)
 	p.daemon = launch(t, "/usr/lib/postfix/sbin/master", "-c", filepath.Join(p.dir, "etc"), "-d")
-	p.answers(address, p.logged)
+	for _, address := range hosts {
+		p.answers(address, p.logged)
+	}
 	return p
 }
 
@@ -144,5 +150,11 @@ func through(address, more string) string {
 func startSending(t *testing.T, config string) *server {
 	t.Helper()
 	config = "[log]\nlevel = \"info\"\n[outbound]\nenabled = true\n" + config
-	return start(t, t.TempDir(), "--strict", "--config", write(t, "sending.toml", config))
+	s := start(t, t.TempDir(), "--strict", "--config", write(t, "sending.toml", config))
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("postrider's log:\n%s", s.log)
+		}
+	})
+	return s
 }

@@ -163,6 +163,8 @@ func plain(err error) string {
 	switch {
 	case err == nil:
 		return "the connection broke"
+	case errors.Is(err, tlspolicy.ErrTLSA):
+		return "the TLS handshake failed: " + tlspolicy.ErrTLSA.Error()
 	case errors.As(err, &handshake):
 		return "the TLS handshake failed: " + string(handshake.Reason)
 	case errors.As(err, &e):

@@ -1,10 +1,15 @@
 package outbound
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 
+	"postrider/internal/netclient"
 	"postrider/internal/sinktest"
+	"postrider/internal/tlspolicy"
 )
 
 func TestLocalhostOfARouteIsThisMachineAndIsNotLookedUp(t *testing.T) {
@@ -19,4 +24,22 @@ func TestLocalhostOfARouteIsThisMachineAndIsNotLookedUp(t *testing.T) {
 			t.Errorf("%d messages arrived, want one; dialled %v\n%s", n, s.dials, s.log.String())
 		}
 	})
+}
+
+func TestAHandshakeThatFailsSaysWhyWithoutThePeersWords(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  netclient.HandshakeError
+		want string
+	}{
+		{"TLSA", netclient.HandshakeError{Reason: netclient.ReasonOther, Err: fmt.Errorf("verify: %w", tlspolicy.ErrTLSA)}, "TLSA"},
+		{"another name", netclient.HandshakeError{Reason: netclient.ReasonName, Err: errors.New("evil.example")}, string(netclient.ReasonName)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := plain(&netclient.Error{Stage: netclient.StageHandshake, Err: &c.err})
+			if !strings.Contains(got, c.want) || strings.Contains(got, "evil") {
+				t.Errorf("got %q, want %q in it", got, c.want)
+			}
+		})
+	}
 }

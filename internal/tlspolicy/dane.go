@@ -24,9 +24,9 @@ const (
 	matchFull, match256, match512 = 0, 1, 2
 )
 
-// errTLSA says that a server's certificate is none of those that its TLSA
+// ErrTLSA says that a server's certificate is none of those that its TLSA
 // records allow.
-var errTLSA = errors.New("the certificate is none that the TLSA records allow")
+var ErrTLSA = errors.New("the certificate is none that the TLSA records allow")
 
 // dane looks for TLSA records and, if there are any, sets the host up by them
 // (RFC 7672 §2.2). Found is false when DANE does not apply.
@@ -114,7 +114,7 @@ func verifyDANE(s tls.ConnectionState, records []resolver.TLSARecord, names []st
 	if len(s.PeerCertificates) == 0 {
 		return errNoCertificate
 	}
-	result := errTLSA
+	result := ErrTLSA
 	for _, r := range records {
 		if r.Usage == usageEE {
 			if matches(r, s.PeerCertificates[0]) {
@@ -126,7 +126,7 @@ func verifyDANE(s tls.ConnectionState, records []resolver.TLSARecord, names []st
 		if err == nil {
 			return nil
 		}
-		if !errors.Is(err, errTLSA) { // it says more
+		if !errors.Is(err, ErrTLSA) { // it says more
 			result = err
 		}
 	}
@@ -153,7 +153,7 @@ func verifyAnchor(chain []*x509.Certificate, r resolver.TLSARecord, names []stri
 		}
 	}
 	if !found {
-		return errTLSA
+		return ErrTLSA
 	}
 	if _, err := chain[0].Verify(x509.VerifyOptions{Roots: anchors, Intermediates: rest, CurrentTime: time.Now()}); err != nil {
 		return err
