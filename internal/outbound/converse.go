@@ -103,6 +103,15 @@ func (d *Deliverer) judge(c *conversation, use smtp.TLSUse, secured string, err 
 	if c.left == nil || err == nil {
 		return
 	}
+	var panicked *netclient.PanicError
+	if errors.As(err, &panicked) {
+		d.log.Error("a conversation broke off because of a defect of this program: please report it",
+			"host", t.String(), "queued", c.left.msg.ID.String(), "error", panicked.Error(), "stack", panicked.Stack)
+		o := failing("4.3.0", "a defect of this server kept it from being sent")
+		o.ours = true
+		c.failure = &o
+		return
+	}
 	f := c.failure
 	if f.reply == nil && !f.uncertain && !f.ours {
 		f.text = lostText(f.stage, plain(err))

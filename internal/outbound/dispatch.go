@@ -30,6 +30,8 @@ type Deliverer struct {
 	forgetAt int
 	// sites is which hop a destination's rows went to last, of those in hops.
 	sites map[string]*hop
+	// waited are jobs that have waited for too long.
+	waited []*job
 	// crowded are the hops at which destinations wait for room.
 	crowded map[*hop]struct{}
 	// starved are the hops that wait for one of the connections of all, in the order
@@ -164,6 +166,7 @@ func (d *Deliverer) stop(cut func()) {
 	for _, j := range waiting {
 		d.giveBack(j)
 	}
+	d.renew()
 }
 
 // round leases what is due and there is room for, and returns how long to sleep.
@@ -172,6 +175,7 @@ func (d *Deliverer) round(ctx context.Context) time.Duration {
 		return maxSleep // what is sent could not be settled, and would be sent again
 	}
 	for ctx.Err() == nil {
+		d.renew()
 		more := d.hurry(ctx)
 		now := d.o.Now()
 		d.mu.Lock()
@@ -223,6 +227,18 @@ func (d *Deliverer) hurry(ctx context.Context) (more bool) {
 		d.lease(ctx, name, now)
 	}
 	return true
+}
+
+// renew gives back what has waited for too long, so that it is leased anew.
+func (d *Deliverer) renew() {
+	d.mu.Lock()
+	waited := d.waited
+	d.waited = nil
+	d.mu.Unlock()
+	for _, j := range waited {
+		d.giveBack(j)
+		d.Kick(domainsOf(j)...)
+	}
 }
 
 // scan reads which destinations are due when.
@@ -312,7 +328,7 @@ func (d *Deliverer) pass(ctx context.Context, l *store.Leased, name string, know
 		return
 	}
 	route := d.o.routeOf(&l.Message, name)
-	j := &job{msg: l.Message, fences: l.Fences, route: route, domain: name}
+	j := &job{msg: l.Message, fences: l.Fences, route: route, domain: name, latest: now.Add(leaseWait)}
 	if route.Keep {
 		d.finish(j, all(j, failing(keptWhy(route))))
 		return

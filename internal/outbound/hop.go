@@ -162,6 +162,7 @@ func (d *Deliverer) take(ctx context.Context, h *hop, limit int, wait time.Durat
 
 // takeNow is take without waiting, under mu.
 func (d *Deliverer) takeNow(h *hop, limit int) *job {
+	d.passOver(h)
 	if len(h.jobs) == 0 || d.settler.stuck.Load() > 0 || !d.mayGo(h) {
 		return nil
 	}
@@ -173,6 +174,15 @@ func (d *Deliverer) takeNow(h *hop, limit int) *job {
 		d.unpark(h)
 	}
 	return j
+}
+
+// passOver takes jobs out that have waited for too long, under mu: their leases might
+// end while they are tried.
+func (d *Deliverer) passOver(h *hop) {
+	for len(h.jobs) > 0 && h.jobs[0].latest.Before(d.o.Now()) {
+		d.waited = append(d.waited, h.pop(h.jobs[0].rows()))
+		d.wakeUp()
+	}
 }
 
 // mayGo takes a message's part of the hop's rate. Without one the hop has to wait,

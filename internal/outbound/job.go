@@ -1,6 +1,8 @@
 package outbound
 
 import (
+	"time"
+
 	"postrider/internal/store"
 )
 
@@ -10,6 +12,9 @@ type job struct {
 	fences []uint64            // one a row
 	route  *Route
 	domain string // of the first row
+	// latest is when it must have been taken by a connection: its lease ends leaseTime
+	// - leaseWait later.
+	latest time.Time
 }
 
 func (j *job) rows() int { return len(j.msg.Rows) }
@@ -36,6 +41,9 @@ func (j *job) split(take func(i int) bool) *job {
 func (j *job) add(more *job) {
 	j.msg.Rows = append(j.msg.Rows, more.msg.Rows...)
 	j.fences = append(j.fences, more.fences...)
+	if more.latest.Before(j.latest) {
+		j.latest = more.latest
+	}
 }
 
 // lease returns a row's lease.

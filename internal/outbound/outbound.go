@@ -26,9 +26,11 @@ import (
 
 // Limits that are no settings.
 const (
-	// leaseTime is longer than any transaction takes (RFC 5321 §4.5.3.2): only the
-	// leases of a process that has died end by it.
-	leaseTime = 12 * time.Hour
+	// leaseTime is longer than any transaction takes (RFC 5321 §4.5.3.2) with the time
+	// that a row waits for it: what has waited for more than leaseWait is given back,
+	// and not tried. Only the leases of a process that has died end by their time.
+	leaseTime = 24 * time.Hour
+	leaseWait = 12 * time.Hour
 	// maxLeased bounds the rows under lease, and with them the memory of what is
 	// being tried.
 	maxLeased = 20_000
