@@ -146,7 +146,7 @@ func TestTheShellOffersFilesOnlyWhereTheyAreTaken(t *testing.T) {
 }
 
 func TestTextFromOutsideCannotCommandATerminal(t *testing.T) {
-	if got, want := plain("a\x1b[2J\u009bb\xff\nü"), "a?[2J?b??ü"; got != want {
+	if got, want := plain("a\x1b[2J\u009bb\xff\nü \u202egro.live\u2066\u200b\u2028日"), "a?[2J?b??ü ?gro.live???日"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

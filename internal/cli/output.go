@@ -76,10 +76,11 @@ func printFacts(w io.Writer, facts [][2]string) error {
 	return t.Flush()
 }
 
-// plain replaces what a terminal could take for a command.
+// plain replaces what a terminal could take for a command, or shows in another order
+// or on another line, or not at all: so that what is read is what is there.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || unicode.IsControl(r) {
+		if r == utf8.RuneError || !unicode.IsGraphic(r) {
 			return '?'
 		}
 		return r
