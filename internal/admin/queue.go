@@ -61,13 +61,14 @@ type QueueMessage struct {
 	QueueHead
 	AcceptID string `json:"accept_id"`
 	// Notified is where notifications go, if not to From.
-	Notified   string    `json:"notified,omitempty"`
-	EnvID      string    `json:"envid,omitempty"`
-	Ret        string    `json:"ret,omitempty"`
-	Body       string    `json:"body"`
-	SMTPUTF8   bool      `json:"smtputf8"`
-	RequireTLS bool      `json:"requiretls"`
-	DeliverBy  time.Time `json:"deliver_by,omitzero"`
+	Notified    string    `json:"notified,omitempty"`
+	EnvID       string    `json:"envid,omitempty"`
+	Ret         string    `json:"ret,omitempty"`
+	Body        string    `json:"body"`
+	SMTPUTF8    bool      `json:"smtputf8"`
+	RequireTLS  bool      `json:"requiretls"`
+	TLSOptional bool      `json:"tls_optional"`
+	DeliverBy   time.Time `json:"deliver_by,omitzero"`
 	// ByMode is what is done when it is late: "return" or "notify".
 	ByMode   string           `json:"by_mode,omitempty"`
 	Priority int8             `json:"priority"`
@@ -233,7 +234,7 @@ func shownMessage(m *store.QueuedMessage, frozen map[string]store.FrozenDestinat
 	shown := QueueMessage{
 		QueueHead: queueHead(m), AcceptID: m.AcceptID.String(), Notified: m.Notify.String(), EnvID: e.EnvID,
 		Ret: [...]string{"", "FULL", "HDRS"}[min(e.Ret, mail.RetHeaders)], Body: e.Body.String(),
-		SMTPUTF8: e.SMTPUTF8, RequireTLS: e.RequireTLS, DeliverBy: e.DeliverBy.Deadline, Priority: e.Priority,
+		SMTPUTF8: e.SMTPUTF8, RequireTLS: e.RequireTLS, TLSOptional: e.TLSOptional, DeliverBy: e.DeliverBy.Deadline, Priority: e.Priority,
 		Rows: make([]QueueRecipient, len(m.Rows)),
 	}
 	if !e.DeliverBy.Deadline.IsZero() {

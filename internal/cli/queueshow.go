@@ -109,6 +109,9 @@ func askedFor(m *admin.QueueMessage) (all []string) {
 	if m.RequireTLS {
 		all = append(all, "verified TLS")
 	}
+	if m.TLSOptional {
+		all = append(all, "delivery though TLS fails")
+	}
 	if m.Priority != 0 {
 		all = append(all, fmt.Sprintf("priority %d", m.Priority))
 	}

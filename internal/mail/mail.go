@@ -121,6 +121,9 @@ type Envelope struct {
 	// RequireTLS asks every host on the way for TLS with a certificate that is
 	// verified (RFC 8689 §2).
 	RequireTLS bool
+	// TLSOptional is the field TLS-Required: No of the message (RFC 8689 §3): it is to
+	// arrive whatever is wrong with TLS. With RequireTLS it is not set.
+	TLSOptional bool
 	// DeliverBy is until when the sender wants it delivered (RFC 2852).
 	DeliverBy DeliverBy
 	// Priority is the sender's, from MinPriority to MaxPriority (RFC 6710 §2).

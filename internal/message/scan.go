@@ -1,6 +1,9 @@
 package message
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // Limits of what a HeaderScanner remembers.
 const (
@@ -27,6 +30,8 @@ type Header struct {
 	DeliveredTo []string
 	// DeliveredToOverflow: there were more than MaxDeliveredTo of them.
 	DeliveredToOverflow bool
+	// TLSOptional: there is one field TLS-Required, and it says No (RFC 8689 §3).
+	TLSOptional bool
 }
 
 // Opening is how a message begins.
@@ -64,10 +69,21 @@ type HeaderScanner struct {
 	nameLen int
 	blank   bool // white space has followed the name
 
-	keep  bool // the value at hand is a Delivered-To
+	keep  kept // the value at hand is one of these
 	value []byte
 	long  bool // and exceeds MaxDeliveredValue
+
+	tlsRequired int // fields TLS-Required
 }
+
+// kept are the fields whose values are looked at.
+type kept uint8
+
+const (
+	keepNone kept = iota
+	keepDeliveredTo
+	keepTLSRequired
+)
 
 type scanState uint8
 
@@ -201,6 +217,7 @@ func (s *HeaderScanner) isFromLine(next byte) bool {
 var (
 	receivedName  = []byte("received")
 	deliveredName = []byte("delivered-to")
+	tlsName       = []byte("tls-required")
 )
 
 // startField counts the field whose name has been read.
@@ -216,7 +233,10 @@ func (s *HeaderScanner) startField() {
 			s.header.DeliveredToOverflow = true
 			return
 		}
-		s.keep, s.long, s.value = true, false, s.value[:0]
+		s.keep, s.long, s.value = keepDeliveredTo, false, s.value[:0]
+	case bytes.EqualFold(name, tlsName):
+		s.tlsRequired++
+		s.keep, s.long, s.value = keepTLSRequired, false, s.value[:0]
 	}
 }
 
@@ -228,7 +248,7 @@ func (s *HeaderScanner) readValue(p []byte) []byte {
 		p, rest = p[:i], p[i+1:]
 		s.state = lineStart
 	}
-	if s.keep && !s.long {
+	if s.keep != keepNone && !s.long {
 		s.value = append(s.value, p[:min(len(p), MaxDeliveredValue+1-len(s.value))]...)
 		s.long = len(s.value) > MaxDeliveredValue
 	}
@@ -237,10 +257,13 @@ func (s *HeaderScanner) readValue(p []byte) []byte {
 
 // settle ends the field at hand: no continuation of it can come any more.
 func (s *HeaderScanner) settle() {
-	if s.keep && !s.long {
+	switch {
+	case s.keep == keepTLSRequired:
+		s.header.TLSOptional = s.tlsRequired == 1 && !s.long && strings.EqualFold(unfold(s.value), "no")
+	case s.keep == keepDeliveredTo && !s.long:
 		s.header.DeliveredTo = append(s.header.DeliveredTo, unfold(s.value))
 	}
-	s.keep = false
+	s.keep = keepNone
 }
 
 // unfold returns a field's value on one line. The LFs are gone already; folding

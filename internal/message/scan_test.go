@@ -55,6 +55,13 @@ func TestHeaderScannerSeesTheHeaderAndNothingElse(t *testing.T) {
 			"delivered-to folded", "Delivered-To:\r\n a@b\r\n\t.test\r\nA: b\r\n", Fields,
 			Header{Fields: 2, DeliveredTo: []string{"a@b\t.test"}},
 		},
+		{"TLS not required", "TLS-Required: No\r\n\r\n", Fields, Header{Fields: 1, TLSOptional: true}},
+		{"TLS not required, folded", "tls-required:\r\n no\r\nA: b\r\n", Fields, Header{Fields: 2, TLSOptional: true}},
+		{"TLS not required, unfinished", "TLS-Required:No", Fields, Header{Fields: 1, TLSOptional: true}},
+		{"TLS not required, twice", "TLS-Required: No\r\nTLS-Required: No\r\n", Fields, Header{Fields: 2}},
+		{"TLS required, whatever that is", "TLS-Required: Nope\r\n", Fields, Header{Fields: 1}},
+		{"TLS not required in the body", "A: b\r\n\r\nTLS-Required: No\r\n", Fields, Header{Fields: 1}},
+		{"TLS not required at length", "TLS-Required: No" + strings.Repeat(" ", 1000) + "\r\n", Fields, Header{Fields: 1}},
 		{"delivered-to last, unfinished", "Delivered-To: a@b", Fields, Header{Fields: 1, DeliveredTo: []string{"a@b"}}},
 		{
 			"delivered-to too long", "Delivered-To: " + long + "\r\nDelivered-To: a\r\n", Fields,

@@ -150,8 +150,9 @@ func requiresTLS(m *store.QueuedMessage) bool {
 	return m.Envelope.RequireTLS && !m.Envelope.From.IsZero()
 }
 
+// relaxed reports whether a message is to arrive whatever is wrong with TLS.
 func relaxed(m *store.QueuedMessage) bool {
-	return m.Warrant.Kind() == store.ServerSends && m.Warrant.Name() == TLSReport
+	return m.Envelope.TLSOptional || m.Warrant.Kind() == store.ServerSends && m.Warrant.Name() == TLSReport
 }
 
 // verifies reports whether the operator wants the hosts' names proven.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"postrider/internal/sinktest"
+	"postrider/internal/tlspolicy"
 )
 
 // serverTLS returns a certificate for names that is valid at the bubble's time, and
@@ -200,4 +201,41 @@ func TestANotificationWithRequireTLSIsSentAllTheSame(t *testing.T) {
 			t.Errorf("got %d; the log: %s", n, s.log.String())
 		}
 	})
+}
+
+// TestAMessageThatNeedsNoTLSArrivesAllTheSame is RFC 8689 §4.2.2: the destination
+// publishes a key (DANE) that its host does not have.
+func TestAMessageThatNeedsNoTLSArrivesAllTheSame(t *testing.T) {
+	wrong, _ := serverTLS(t, "mx1.remote.test")
+	for name, row := range map[string]struct {
+		optional bool
+		host     sinktest.Options
+		rule     TLSRule
+		sent     bool
+		tls      bool
+	}{
+		"the policy holds":          {false, sinktest.Options{TLS: wrong}, TLSAsPublished, false, false},
+		"the wrong certificate":     {true, sinktest.Options{TLS: wrong}, TLSAsPublished, true, true},
+		"no TLS":                    {true, sinktest.Options{}, TLSAsPublished, true, false},
+		"the operator's word lasts": {true, sinktest.Options{}, TLSEncrypt, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := begin(t, func(s *site, o *Options) {
+					o.Policies = tlspolicy.New(tlspolicy.Options{Resolver: s.zone.Resolver(t), Records: s.store, Log: o.Logger})
+					o.Routes = []Route{{Name: "way", TLS: row.rule}}
+				})
+				s.zone.Set(t, "$ORIGIN remote.test.\n@ IN MX 10 mx1\nmx1 IN A 203.0.114.1\n_25._tcp.mx1 IN TLSA 3 1 1 "+strings.Repeat("ab", 32)+"\n")
+				s.zone.Secure()
+				sink := s.host("203.0.114.1", row.host)
+				s.queue("alice@example.org", func(o *Onward) { o.Envelope.TLSOptional = row.optional }, "bob@remote.test")
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				ms := sink.Messages()
+				if sent := len(ms) == 1; sent != row.sent || sent && ms[0].TLS != row.tls {
+					t.Errorf("got %d messages (%+v); the log: %s", len(ms), ms, s.log.String())
+				}
+			})
+		})
+	}
 }

@@ -241,6 +241,8 @@ func (c *content) envelope() mail.Envelope {
 	if c.body != nil {
 		e.Body = *c.body
 	}
+	// The parameter of MAIL outdoes the field (RFC 8689 §4.1).
+	e.TLSOptional = c.scanner.Header().TLSOptional && !e.RequireTLS
 	return e
 }
 

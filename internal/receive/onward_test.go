@@ -266,6 +266,36 @@ func TestAHoldIsTheQueuesToo(t *testing.T) {
 	}
 }
 
+// TestTheFieldTLSRequiredIsNoted is RFC 8689 §4.1, for all ways into the queue.
+func TestTheFieldTLSRequiredIsNoted(t *testing.T) {
+	for _, c := range []struct {
+		name, submitter, field, to string
+		want                       bool
+	}{
+		{"submitted", "alice", "TLS-Required: No\r\n", "<x@far.example>", true},
+		{"by an alias", "", "TLS-Required: No\r\n", "<away@example.test>", true},
+		{"none", "alice", "", "<x@far.example>", false},
+		{"another word", "alice", "TLS-Required: Maybe\r\n", "<x@far.example>", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, n := newOnwardSite(t)
+			s.submitter = c.submitter
+			wantPrefix(t, "message", s.deliver("<alice@example.test>", c.field+complete+"\r\nHi\r\n", c.to), "250 2.0.0")
+			if got := n.messages()[0].Envelope.TLSOptional; got != c.want {
+				t.Errorf("got %t, want %t", got, c.want)
+			}
+		})
+	}
+}
+
+func TestREQUIRETLSOutdoesTheField(t *testing.T) {
+	c := content{tx: &smtp.Transaction{Envelope: mail.Envelope{RequireTLS: true}}}
+	c.scanner.Write([]byte("TLS-Required: No\r\n\r\n"))
+	if e := c.envelope(); e.TLSOptional || !e.RequireTLS {
+		t.Errorf("got %+v", e)
+	}
+}
+
 func TestWithoutAQueueNothingGoesOn(t *testing.T) {
 	s, n := newOnwardSite(t, func(o *Options) { o.Onward = false })
 	wantPrefix(t, "alias", s.deliver("<a@b.test>", hello, "<away@example.test>"), "550 5.7.1 That address leads to another host")

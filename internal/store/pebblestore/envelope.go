@@ -22,6 +22,7 @@ const (
 	extraByTrace
 	extraPriority
 	extraHold
+	extraTLSOptional
 )
 
 // appendEnvelope encodes an envelope.
@@ -63,6 +64,7 @@ func appendExtras(b []byte, e *mail.Envelope) []byte {
 		{extraByTrace, e.DeliverBy.Trace},
 		{extraPriority, e.Priority != 0},
 		{extraHold, !e.Hold.IsZero()},
+		{extraTLSOptional, e.TLSOptional},
 	} {
 		if x.is {
 			extras |= x.bit
@@ -86,6 +88,7 @@ func appendExtras(b []byte, e *mail.Envelope) []byte {
 func (r *valueReader) extras(e *mail.Envelope) {
 	extras := r.octet()
 	e.RequireTLS = extras&extraRequireTLS != 0
+	e.TLSOptional = extras&extraTLSOptional != 0
 	if extras&extraDeadline != 0 {
 		e.DeliverBy.Deadline = time.Unix(r.int(), int64(r.uint()%1e9)).UTC()
 	}

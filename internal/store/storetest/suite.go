@@ -149,7 +149,7 @@ func envelope(id mail.ID) mail.Envelope {
 			{Address: mail.Address{Local: "jürgen", Domain: "near.example"}},
 		},
 		Body: mail.Body8BitMIME, SMTPUTF8: true, Size: 1234, Ret: mail.RetHeaders, EnvID: "QQ314159",
-		RequireTLS: true, Priority: -3,
+		RequireTLS: true, TLSOptional: true, Priority: -3,
 		DeliverBy: mail.DeliverBy{Deadline: day.Add(time.Hour + 5*time.Nanosecond), Mode: mail.ByNotify, Trace: true},
 	}
 }
