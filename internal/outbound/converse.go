@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"postrider/internal/netclient"
@@ -176,6 +177,9 @@ func plain(err error) string {
 		return "the TLS handshake failed: " + tlspolicy.ErrTLSA.Error()
 	case errors.As(err, &handshake):
 		return "the TLS handshake failed: " + string(handshake.Reason)
+	case errors.As(err, &e) && e.Stage != netclient.StageDial:
+		// At which command says more than whether it was read or written.
+		return strings.TrimPrefix(e.Error(), string(e.Stage)+": ")
 	case errors.As(err, &e):
 		return e.Error()
 	case errors.Is(err, context.Canceled):

@@ -529,3 +529,16 @@ func TestAHopThatRecoversGetsItsMail(t *testing.T) {
 		}
 	})
 }
+
+func TestAConnectionThatBreaksIsToldInWordsForPeople(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, nil)
+		s.host("203.0.114.1", sinktest.Options{On: func(c sinktest.Command) sinktest.Answer { return sinktest.Answer{Drop: c.Verb == "RCPT"} }})
+		s.host("203.0.114.2", sinktest.Options{On: func(c sinktest.Command) sinktest.Answer { return sinktest.Answer{Drop: c.Verb == "RCPT"} }})
+		id := s.queue("alice@example.org", nil, "bob@remote.test")
+		synctest.Wait()
+		if rows := s.rows(id); len(rows) != 1 || rows[0].Reply != "the connection was closed by the other side (at RCPT)" {
+			t.Errorf("got %+v", rows)
+		}
+	})
+}

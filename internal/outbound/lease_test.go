@@ -3,6 +3,7 @@ package outbound
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,10 +15,11 @@ import (
 func TestWhatHasWaitedLongIsSentOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, func(_ *site, o *Options) { o.Terms.Connections, o.Terms.RetryFirst = 1, time.Hour })
-		slow := true
+		var slow atomic.Bool
+		slow.Store(true)
 		sink := s.host("203.0.114.1", sinktest.Options{On: func(c sinktest.Command) sinktest.Answer {
 			switch {
-			case !slow:
+			case !slow.Load():
 			case c.Verb == "MAIL", c.Verb == "RCPT":
 				return sinktest.Answer{Delay: 4*time.Minute + 50*time.Second}
 			case c.Verb == "END":
@@ -33,7 +35,7 @@ func TestWhatHasWaitedLongIsSentOnce(t *testing.T) {
 			s.queue("alice@example.org", nil, "bob@remote.test")
 		}
 		time.Sleep(time.Hour)
-		slow = false
+		slow.Store(false)
 		time.Sleep(48 * time.Hour)
 		synctest.Wait()
 		if got := len(recipients(sink)); got != 155 {

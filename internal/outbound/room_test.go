@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,12 +16,13 @@ func silent(sinktest.Command) sinktest.Answer { return sinktest.Answer{Silent: t
 
 func TestASlowSmarthostOfManyDomainsTakesNoMoreRowsThanItNeeds(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		slow := true
+		var slow atomic.Bool
+		slow.Store(true)
 		s := begin(t, func(_ *site, o *Options) {
 			o.Routes = []Route{{Name: "smarthost", Hosts: []HostPort{{Host: "192.0.2.9"}}}}
 		})
 		sink := s.host("192.0.2.9", sinktest.Options{On: func(c sinktest.Command) sinktest.Answer {
-			return sinktest.Answer{Silent: slow && c.Verb == "CONNECT"}
+			return sinktest.Answer{Silent: slow.Load() && c.Verb == "CONNECT"}
 		}})
 		const domains = 1000
 		for i := range domains {
@@ -33,7 +35,7 @@ func TestASlowSmarthostOfManyDomainsTakesNoMoreRowsThanItNeeds(t *testing.T) {
 		if leased > 3*leaseBatch {
 			t.Errorf("%d rows are leased for a host that takes nothing", leased)
 		}
-		slow = false
+		slow.Store(false)
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if n := len(sink.Messages()); n != domains {
