@@ -58,7 +58,7 @@ func TestTheWindowHoldsWhatIsDueFirstAndKnowsThatThereIsMore(t *testing.T) {
 	for i := range 1000 {
 		w.add(fmt.Sprint(i), start.Add(time.Duration((i*7919)%1000)*time.Second))
 	}
-	if len(w.order) != 100 || w.horizon.IsZero() {
+	if len(w.order) < 50 || len(w.order) > 100 || len(w.places) != len(w.order) || w.horizon.IsZero() {
 		t.Fatalf("got %d entries, horizon %v", len(w.order), w.horizon)
 	}
 	last := start
@@ -73,7 +73,7 @@ func TestTheWindowHoldsWhatIsDueFirstAndKnowsThatThereIsMore(t *testing.T) {
 		}
 		last = at
 	}
-	if last.Before(start.Add(5 * time.Second)) {
+	if last.Before(start.Add(48 * time.Second)) {
 		t.Errorf("the store has to be asked again at %v already", last.Sub(start))
 	}
 	if w.horizon.Before(last) {

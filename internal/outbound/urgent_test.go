@@ -46,6 +46,35 @@ func TestWhatGoesFirstHasRoomForAPart(t *testing.T) {
 	}
 }
 
+func TestEveryDestinationHasItsTurnThoughAllAreDueAtOnce(t *testing.T) {
+	start := time.Unix(1000, 0)
+	left := map[string]bool{}
+	for i := range 1000 {
+		left[fmt.Sprint(i)] = true
+	}
+	w := newWindow(100)
+	w.horizon = start
+	scans := 0
+	for len(left) > 0 && scans < 100 {
+		if w.stale(start) {
+			scans++
+			w.begin()
+			for name := range left {
+				w.add(name, start)
+			}
+			continue
+		}
+		name, ok := w.pop(start)
+		if !ok || !left[name] {
+			t.Fatalf("got %q, %v", name, ok)
+		}
+		delete(left, name)
+	}
+	if scans > 21 {
+		t.Errorf("the store was asked %d times", scans)
+	}
+}
+
 func TestFreshMailIsSentThoughAllThatMayBeLeasedWaitsForSilentHosts(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		zone := zoneText

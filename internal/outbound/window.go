@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 )
 
@@ -67,8 +68,11 @@ func (w *window) add(name string, due time.Time) {
 		}
 		return
 	}
-	if len(w.order) >= w.max && !w.makeRoom(due) {
-		return
+	if len(w.order) >= w.max {
+		w.halve()
+	}
+	if len(w.order) >= w.max/2 && !w.horizon.IsZero() && !due.Before(w.horizon) {
+		return // it is found when the store is asked again
 	}
 	e := &entry{name: name, due: due}
 	w.places[name] = e
@@ -102,19 +106,20 @@ func (w *window) soon(name string, now time.Time, h *hop) {
 	w.add(name, now)
 }
 
-// makeRoom drops a late entry for one that is due at a time, and notes the
-// earlier of what was dropped and what has no room. It drops the last leaf, which
-// is among the later half: exactness is not worth a second heap.
-func (w *window) makeRoom(due time.Time) bool {
-	last := w.order[len(w.order)-1]
-	if !due.Before(last.due) {
-		w.beyond(due)
-		return false
+// halve drops the later half, which the store has to be asked for again when the
+// other is done. It is much at once, so that it is little for each.
+func (w *window) halve() {
+	slices.SortFunc(w.order, func(a, b *entry) int { return a.due.Compare(b.due) }) // which is a heap
+	n := len(w.order) / 2
+	w.beyond(w.order[n].due)
+	for _, e := range w.order[n:] {
+		delete(w.places, e.name)
 	}
-	w.beyond(last.due)
-	heap.Remove(&w.order, last.place)
-	delete(w.places, last.name)
-	return true
+	clear(w.order[n:])
+	w.order = w.order[:n]
+	for i, e := range w.order {
+		e.place = i
+	}
 }
 
 func (w *window) beyond(due time.Time) {
@@ -164,7 +169,7 @@ func (w *window) stale(now time.Time) bool {
 	if w.horizon.IsZero() || w.horizon.After(now) {
 		return false
 	}
-	return len(w.order) == 0 || !w.order[0].due.Before(w.horizon)
+	return len(w.order) == 0 || w.order[0].due.After(w.horizon)
 }
 
 // begin empties the window, but for what goes first, before the store is asked
