@@ -1,9 +1,12 @@
 package dkim
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/emersion/go-msgauth/authres"
 )
@@ -137,6 +140,34 @@ func TestNobodyKnowsIsAFailureOfAChain(t *testing.T) {
 	if got := s.chain(m); got.Status != ChainFail {
 		t.Errorf("%+v", got)
 	}
+}
+
+// A zone that answers late, or never, holds up nobody for long.
+func TestKeysAreLookedUpForAShortTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		m := hops(s, 3)
+		s.signing("last.example")
+		for i := range MaxSignatures {
+			m = s.sign("example.org", m)
+			m = strings.Replace(m, "d=example.org", fmt.Sprintf("d=slow%d.example", i), 1)
+		}
+		v := s.verifier()
+		v.TXT = func(ctx context.Context, name string) ([]string, error) {
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(15 * time.Second):
+				return s.dns.txt(ctx, name)
+			}
+		}
+		begun := time.Now()
+		fields, err := NewSealer(s.keys, v, "mail.last.example", Settings{Now: s.clock()}).
+			Seal(t.Context(), "last.example", strings.NewReader(m), int64(len(m)), nil)
+		if took := time.Since(begun); err != nil || len(fields) == 0 || took > maxLookups {
+			t.Errorf("it took %v, with %d octets, %v", took, len(fields), err)
+		}
+	})
 }
 
 func TestNothingIsSealedWithoutAKey(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/emersion/go-msgauth/authres"
@@ -19,6 +20,25 @@ const (
 	maxResults = 24
 	maxReport  = 4 << 10 // octets of all results
 )
+
+// maxLookups is how long the looking up of keys for one seal may take in all. Who has
+// written the message says how many they are, and their hosts how slow: the next
+// host's connection waits meanwhile, and other mail for it. What has not been found by
+// then nobody knows.
+const maxLookups = 20 * time.Second
+
+// within returns find that has so much time for all that is looked up.
+func (find TXT) within(d time.Duration) TXT {
+	until := time.Now().Add(d)
+	return func(ctx context.Context, name string) ([]string, error) {
+		ctx, cancel := context.WithDeadline(ctx, until)
+		defer cancel()
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		return find(ctx, name)
+	}
+}
 
 // Sealer seals what is forwarded (RFC 8617 §5.1).
 type Sealer struct {
@@ -54,14 +74,15 @@ func (s *Sealer) Seal(ctx context.Context, domain string, content io.ReaderAt, s
 	}
 	b := &bodies{content: content, size: size, from: h.length}
 	b.want(relaxed) // for our own signature; most others need no other
-	chain, sets, err := s.verifier.chain(ctx, h, b)
+	v := Verifier{TXT: s.verifier.TXT.within(maxLookups), Now: s.verifier.Now}
+	chain, sets, err := v.chain(ctx, h, b)
 	if err != nil {
 		return nil, fault.Wrap(op, err)
 	}
 	if chain.Ended || chain.Sets == MaxInstance {
 		return nil, nil
 	}
-	found, err := s.results(ctx, h, b, chain, results)
+	found, err := v.results(ctx, h, b, chain, results)
 	if err != nil {
 		return nil, fault.Wrap(op, err)
 	}
@@ -70,9 +91,9 @@ func (s *Sealer) Seal(ctx context.Context, domain string, content io.ReaderAt, s
 }
 
 // results adds what has been found out about DKIM and ARC.
-func (s *Sealer) results(ctx context.Context, h *header, b *bodies, chain Chain, known []authres.Result) ([]authres.Result, error) {
+func (v Verifier) results(ctx context.Context, h *header, b *bodies, chain Chain, known []authres.Result) ([]authres.Result, error) {
 	b.want(relaxed)
-	verified, err := s.verifier.verify(ctx, h, b)
+	verified, err := v.verify(ctx, h, b)
 	if err != nil {
 		return nil, err
 	}
