@@ -200,7 +200,8 @@ func (p *peer) send(from string, m outgoing) string {
 // inbox collects what an account has until there are so many messages.
 func (s *server) inbox(t *testing.T, account, messages int) (all []string) {
 	t.Helper()
-	eventually(t, "mail for "+s.ready.Accounts[account].Address, s.log.String, func() bool {
+	sofar := func() string { return strings.Join(all, "\n---\n") }
+	eventually(t, "mail for "+s.ready.Accounts[account].Address, sofar, func() bool {
 		p, err := dialPOPS(s, account)
 		if err != nil {
 			t.Fatal(err)
@@ -233,7 +234,7 @@ func maildir(t *testing.T, dir string, messages int, more func() string) (all []
 }
 
 // traces are the fields that servers put on top of a message.
-var traces = []string{"Return-Path:", "X-Original-To:", "Delivered-To:", "Received:", "Envelope-to:", "Delivery-date:"}
+var traces = []string{"Return-Path:", "Return-path:", "X-Original-To:", "Delivered-To:", "Received:", "Envelope-to:", "Delivery-date:"}
 
 // wantSame compares a message that has arrived, octet by octet under the fields
 // that were put on top.

@@ -153,7 +153,7 @@ func startSending(t *testing.T, config string) *server {
 	s := start(t, t.TempDir(), "--strict", "--config", write(t, "sending.toml", config))
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("postrider's log:\n%s", s.log)
+			t.Logf("postrider's log:\n%s", regexp.MustCompile(`.*listener=pop3s.*\n`).ReplaceAllString(s.log.String(), ""))
 		}
 	})
 	return s
