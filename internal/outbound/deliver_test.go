@@ -542,3 +542,34 @@ func TestAConnectionThatBreaksIsToldInWordsForPeople(t *testing.T) {
 		}
 	})
 }
+
+func TestAPoisonedRecipientFailsAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, nil)
+		sink := s.host("203.0.114.1", sinktest.Options{})
+		id := s.queue("alice@example.org", func(o *Onward) {
+			o.Envelope.Recipients[1].Address.Local = "evil\r\nRCPT TO:<x@y>"
+			o.Envelope.Recipients[2].ORcpt = "rfc822;a\r\nDATA"
+		}, "bob@remote.test", "evil@remote.test", "carol@remote.test")
+		synctest.Wait()
+		if got := recipients(sink); !slices.Equal(got, []string{"bob@remote.test", "carol@remote.test"}) {
+			t.Errorf("got %q", got)
+		}
+		n := s.told()
+		if rows := s.rows(id); len(rows) != 0 || len(n) != 1 || strings.Contains(n[0].text, "\nRCPT TO") {
+			t.Errorf("got rows %+v and notices %v, want one notice in which the address does no harm", rows, n)
+		}
+	})
+}
+
+func TestAPoisonedReversePathIsHeld(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, nil)
+		sink := s.host("203.0.114.1", sinktest.Options{})
+		id := s.queue("alice@example.org", func(o *Onward) { o.Envelope.From.Local = "evil\r\nQUIT" }, "bob@remote.test")
+		synctest.Wait()
+		if rows := s.rows(id); len(sink.Messages()) != 0 || len(rows) != 1 || rows[0].State != store.RowHeld {
+			t.Errorf("got %d messages and rows %+v", len(sink.Messages()), rows)
+		}
+	})
+}

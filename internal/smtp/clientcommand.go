@@ -7,33 +7,28 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"postrider/internal/fault"
 	"postrider/internal/mail"
 )
 
 // checkEnvelope reports what must not reach the wire, wherever it may have come
-// from: controls in an address or parameter, and a domain that is none.
+// from: controls in the reverse-path or a parameter, and a domain that is none. For
+// recipients see isRecipient: each counts for itself.
 func checkEnvelope(env *mail.Envelope) error {
-	if len(env.Recipients) == 0 {
-		return fmt.Errorf("envelope: no recipients")
-	}
-	if !isSendable(env.From) || env.From.Domain == "" && env.From.Local != "" {
-		return fmt.Errorf("envelope: the reverse-path is not an address")
-	}
-	if !isText(env.EnvID) {
-		return fmt.Errorf("envelope: the envelope identifier has controls")
-	}
-	for i := range env.Recipients {
-		r := &env.Recipients[i]
-		kind, address, found := strings.Cut(r.ORcpt, ";")
-		switch {
-		case r.Address.IsZero() || !isSendable(r.Address):
-			return fmt.Errorf("envelope: recipient %d is not an address", i+1)
-		case r.ORcpt != "" && (!found || address == "" || !isAtom(kind) || !isText(address)):
-			return fmt.Errorf("envelope: the original recipient %d is not one", i+1)
-		}
+	const op = "check the envelope"
+	switch {
+	case len(env.Recipients) == 0:
+		return fault.Newf(fault.Internal, op, "no recipients")
+	case !isSendable(env.From) || env.From.Domain == "" && env.From.Local != "":
+		return fault.Newf(fault.Corrupt, op, "the reverse-path is not an address")
+	case !isText(env.EnvID):
+		return fault.Newf(fault.Corrupt, op, "the envelope identifier has controls")
 	}
 	return nil
 }
+
+// isRecipient reports whether a recipient can be named to any server.
+func isRecipient(r *mail.Recipient) bool { return !r.Address.IsZero() && isSendable(r.Address) }
 
 // isText reports whether s is UTF-8 without controls.
 func isText(s string) bool { return !hasControl(s) && utf8.ValidString(s) }
@@ -116,13 +111,13 @@ func appendNotify(b []byte, n mail.Notify) []byte {
 	return b
 }
 
-// appendORcpt appends the original recipient, unless it has become longer than
-// it may be: it is better lost than the message.
+// appendORcpt appends the original recipient, unless it is none or has become
+// longer than it may be: it is better lost than the message.
 func appendORcpt(b []byte, original string, eai bool) []byte {
-	if original == "" {
+	kind, address, _ := strings.Cut(original, ";")
+	if address == "" || !isAtom(kind) || !isText(address) {
 		return b
 	}
-	kind, address, _ := strings.Cut(original, ";")
 	n := len(b)
 	b = append(append(append(b, " ORCPT="...), kind...), ';')
 	value := n + len(" ORCPT=")

@@ -143,6 +143,8 @@ func (c *client) prepare() bool {
 	tx.utf8 = c.peer.UTF8 && (env.SMTPUTF8 || !env.From.ASCII())
 	for i := range env.Recipients {
 		switch {
+		case !isRecipient(&env.Recipients[i]):
+			tx.decideOne(i, replyNoAddress(), StageRcpt, true)
 		case env.Recipients[i].Address.ASCII():
 		case c.peer.UTF8:
 			tx.utf8 = true
@@ -172,6 +174,11 @@ func (c *client) cannotSend(env *mail.Envelope) *Reply {
 // SMTPUTF8 (RFC 6531 §3.5).
 func replyNeedsUTF8() *Reply {
 	return &Reply{Code: 553, Enhanced: "6.7", Text: "The address is not ASCII, and the server does not offer SMTPUTF8"}
+}
+
+// replyNoAddress is about a recipient that is none: what is stored was damaged.
+func replyNoAddress() *Reply {
+	return &Reply{Code: 553, Enhanced: "1.3", Text: "That is not an address to which mail can be sent"}
 }
 
 // open opens the content in a form that the server takes.
@@ -276,7 +283,8 @@ func (tx *delivery) skip() {
 
 // nameable reports whether a recipient can be named to the server.
 func (tx *delivery) nameable(i int) bool {
-	return tx.utf8 || tx.out.Envelope.Recipients[i].Address.ASCII()
+	r := &tx.out.Envelope.Recipients[i]
+	return isRecipient(r) && (tx.utf8 || r.Address.ASCII())
 }
 
 // due returns the stage of the reply that is due next.
