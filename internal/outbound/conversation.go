@@ -39,19 +39,12 @@ func (c *conversation) Next(_ context.Context, peer *smtp.Peer) *smtp.Outgoing {
 	c.met = c.met || peer.Hostname != ""
 	c.helo = peer.Hostname
 	c.offersTLS = c.offersTLS || peer.StartTLS || peer.TLS != nil
-	for {
-		j := c.nextJob(peer)
-		if j == nil {
-			return nil
-		}
-		if by := j.msg.Envelope.DeliverBy; by.Mode == mail.ByReturn && !by.Deadline.IsZero() && peer.Extended && !peer.DeliverBy {
-			// RFC 2852 §4.2: who wants it returned in time must be able to rely on it.
-			c.d.finish(j, all(j, final("5.3.3", "its sender wanted it returned if it is late, and "+c.t.String()+" does not promise that")))
-			continue
-		}
-		c.current = j
-		return c.outgoing(j)
+	j := c.nextJob(peer)
+	if j == nil {
+		return nil
 	}
+	c.current = j
+	return c.outgoing(j)
 }
 
 // nextJob takes the next job for the connection, nil when it should end.

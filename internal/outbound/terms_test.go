@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"postrider/internal/mail"
+	"postrider/internal/sinktest"
 )
 
 func TestPausesDoubleUpToTheLongest(t *testing.T) {
@@ -109,6 +110,22 @@ func TestTheTimeOfMailThatWasHeldCountsFromItsRelease(t *testing.T) {
 		synctest.Wait()
 		if n := s.told(); len(n) != 2 || n[0].what != "delayed" || n[1].what != "failed" {
 			t.Errorf("got notices %v", n)
+		}
+	})
+}
+
+func TestDeliverByIsJudgedByAHostThatMayHaveTheMessage(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, func(_ *site, o *Options) { o.Routes = []Route{{Name: "way", TLS: TLSEncrypt}} })
+		o := sinktest.Options{Extensions: []string{"STARTTLS"}, On: on("STARTTLS", "454 4.7.0 not now")}
+		s.host("203.0.114.1", o)
+		s.host("203.0.114.2", o)
+		id := s.queue("alice@example.org", func(o *Onward) {
+			o.Envelope.DeliverBy = mail.DeliverBy{Deadline: time.Now().Add(time.Hour)}
+		}, "bob@remote.test")
+		synctest.Wait()
+		if rows := s.rows(id); len(rows) != 1 || len(s.told()) != 0 {
+			t.Errorf("got rows %+v and notices %v; before TLS a host need not say all that it offers", rows, s.told())
 		}
 	})
 }

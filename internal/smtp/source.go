@@ -67,8 +67,8 @@ type Peer struct {
 	// Greeting is the first line of its greeting, Hostname the name in its answer to
 	// EHLO or HELO; both made safe to show, as in Reply.Text.
 	Greeting, Hostname string
-	// Extended says that it knows EHLO. What follows is false otherwise.
-	Extended   bool
+	// What follows it has told in its answer to EHLO; a server that knows HELO only
+	// has told nothing.
 	StartTLS   bool
 	Pipelining bool // RFC 2920
 	EightBit   bool // RFC 6152
