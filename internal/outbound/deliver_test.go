@@ -573,3 +573,18 @@ func TestAPoisonedReversePathIsHeld(t *testing.T) {
 		}
 	})
 }
+
+func TestANoticeOfForwardedMailBringsNothingOfItsBodyBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, nil)
+		s.host("203.0.114.1", sinktest.Options{On: on("RCPT", "550 5.1.1 No such user")})
+		s.queueUnder(store.AliasWarrant("list@example.org"), "victim@example.net", func(o *Onward) {
+			o.Envelope.Ret = mail.RetFull // a stranger's wish
+		}, "bob@remote.test")
+		synctest.Wait()
+		n := s.told()
+		if len(n) != 1 || strings.Contains(n[0].text, "\r\nhello\r\n") || !strings.Contains(n[0].text, "Subject: hello") {
+			t.Errorf("got %v", n)
+		}
+	})
+}

@@ -253,6 +253,10 @@ func (d *Deliverer) originate(ctx context.Context, id mail.ID, n *notice, origin
 		Arrived: n.msg.Accepted, Recipients: n.recipients, MaxReturn: d.o.MaxReturn,
 	}
 	note.Envelope.ID = n.msg.AcceptID
+	if n.msg.Warrant.Kind() == store.AliasForwards {
+		// A stranger chose who hears of it: they are to get nothing of the stranger's.
+		note.Envelope.Ret = mail.RetHeaders
+	}
 	if original != nil {
 		note.Original, note.OriginalSize = original, original.Size()
 	}
