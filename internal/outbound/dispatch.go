@@ -415,6 +415,9 @@ func (d *Deliverer) spawn(h *hop) {
 		h.wakeOne()
 	}
 	for len(h.jobs) > h.idle+h.starting && h.running < int(h.limit) {
+		if h.running > 0 && !h.alive && d.conns >= d.o.Connections*3/4 {
+			return // the last connections are not for more to a host that may be silent
+		}
 		if d.conns >= d.o.Connections {
 			if !h.queued {
 				h.queued = true

@@ -256,9 +256,13 @@ func (d *Deliverer) unparkSome() bool {
 func (d *Deliverer) succeeded(h *hop) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	more := !h.alive // it may have more connections than one
 	h.failed, h.failures, h.alive = nil, 0, true
 	if h.limit < float64(h.terms.Connections) {
 		h.limit = min(h.limit+1/max(h.limit, 1), float64(h.terms.Connections))
+		more = true
+	}
+	if more {
 		d.spawn(h)
 	}
 }

@@ -110,3 +110,29 @@ func TestManyDeadHopsCostANewOneLittle(t *testing.T) {
 		}
 	})
 }
+
+func TestSilentHostsDoNotShareAllConnectionsAmongThem(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, func(_ *site, o *Options) { o.Connections = 40 })
+		zone := zoneText
+		for i := range 12 {
+			zone += fmt.Sprintf("$ORIGIN d%d.test.\n@ IN A 203.0.115.%d\n", i, i)
+			s.host(fmt.Sprintf("203.0.115.%d", i), sinktest.Options{On: silent})
+		}
+		s.zone.Set(t, zone)
+		for i := range 12 {
+			for range 10 {
+				s.queue("alice@example.org", nil, fmt.Sprintf("bob@d%d.test", i))
+			}
+		}
+		synctest.Wait()
+		sink := s.host("203.0.114.3", sinktest.Options{})
+		s.queue("alice@example.org", nil, "bob@other.test")
+		synctest.Wait()
+		if n := len(sink.Messages()); n != 1 {
+			s.d.mu.Lock()
+			defer s.d.mu.Unlock()
+			t.Errorf("got %d; there are %d connections to hosts that say nothing", n, s.d.conns)
+		}
+	})
+}
