@@ -181,7 +181,7 @@ type Store struct {
 	Reserve     Reserve `toml:"reserve" doc:"Free space on the disk below which no mail is taken: a size, a part of the disk like \"1%\", or \"auto\", which is 1 % of the disk but not more than 512 MiB."`
 	SegmentSize Size    `toml:"segment_size" min:"1MiB" max:"1GiB" doc:"The size of the files that small messages are written into."`
 	SmallMax    Size    `toml:"small_max" min:"1KiB" max:"8MiB" doc:"The largest message that is kept in a segment; larger ones get a file of their own."`
-	Cache       Size    `toml:"cache" min:"1MiB" max:"64GiB" doc:"Memory for the index's cache."`
+	Cache       Size    `toml:"cache" min:"1MiB" max:"64GiB" doc:"Memory for the index: what it has of its files, and its tables of what has just come (up to 32 MiB)."`
 }
 
 // Passwords says how passwords are kept.
@@ -231,7 +231,7 @@ func Default() *Config {
 		DKIM:      DKIM{Enabled: true, Expire: 14 * day, Settle: day},
 		Publish:   Publish{MTASTS: STSNone},
 		POP3:      POP3{Lock: LockExclusive, IdleTimeout: 10 * Minute, MaxErrors: 25},
-		Store:     Store{SegmentSize: 64 * MiB, SmallMax: 128 * KiB, Cache: 32 * MiB},
+		Store:     Store{SegmentSize: 64 * MiB, SmallMax: 128 * KiB, Cache: 64 * MiB},
 		Passwords: Passwords{Argon2Memory: 19 * MiB, Argon2Time: 2, Argon2Threads: 1, SCRAMIterations: 10_000, CacheTTL: 5 * Minute},
 		Log:       Log{Format: "text", Level: "info"},
 	}

@@ -217,7 +217,7 @@ func (d *Deliverer) hurry(ctx context.Context) (more bool) {
 		now := d.o.Now()
 		d.mu.Lock()
 		name, ok := "", false
-		if d.leased < maxLeased+maxLeased/urgentShare && d.settler.stuck.Load() == 0 {
+		if d.leased < maxUrgent && d.settler.stuck.Load() == 0 {
 			name, ok = d.window.popUrgent()
 		}
 		d.mu.Unlock()
@@ -388,13 +388,20 @@ func (d *Deliverer) hop(route *Route, m *store.QueuedMessage, domain string) *ho
 	return h
 }
 
-// forgetHops drops hops that do nothing, under mu. If most do something it is long
-// until it is done again, so that many dead hops cost each new one little.
+// forgetHops drops hops that do nothing, under mu, until half of them are left: first
+// those that are well, then those of which only is known that they are dead. If most
+// do something it is long until it is done again, so that it costs each new one
+// little.
 func (d *Deliverer) forgetHops() {
 	now := d.o.Now()
-	for key, h := range d.hops {
-		if h.running == 0 && len(h.jobs) == 0 && len(h.parked) == 0 && !h.dead(now) && !h.queued {
-			delete(d.hops, key)
+	for _, evenDead := range []bool{false, true} {
+		for key, h := range d.hops {
+			if len(d.hops) <= maxHops/2 {
+				break
+			}
+			if h.running == 0 && len(h.jobs) == 0 && len(h.parked) == 0 && !h.queued && (evenDead || !h.dead(now)) {
+				delete(d.hops, key)
+			}
 		}
 	}
 	for name, h := range d.sites {
@@ -466,7 +473,7 @@ func (d *Deliverer) setAside(ctx context.Context, l *store.Leased, name string) 
 // release notes that so many rows are leased no more.
 func (d *Deliverer) release(rows int) {
 	d.mu.Lock()
-	full := d.leased >= maxLeased
+	full := d.leased >= maxLeased // or maxUrgent
 	d.leased -= rows
 	d.mu.Unlock()
 	if full {

@@ -21,9 +21,9 @@ type hop struct {
 	// requireTLS and relaxed are those of all its messages (RFC 8689 §4, §5).
 	requireTLS, relaxed bool
 
-	jobs      []*job // waiting, in their order
-	byMessage map[mail.ID]*job
-	rows      int // of the jobs waiting
+	jobs      []*job           // waiting, in their order
+	byMessage map[mail.ID]*job // nil for none: there are many hops
+	rows      int              // of the jobs waiting
 
 	// limit is how many connections it may have at this moment. It grows by about
 	// one when each of them has taken a message, and shrinks by one with each that
@@ -51,7 +51,6 @@ func (d *Deliverer) newHop(key string, route *Route, domain string) *hop {
 	terms := *d.o.termsOf(domain)
 	h := &hop{
 		key: key, route: route, domain: domain, terms: terms,
-		byMessage: map[mail.ID]*job{}, parked: map[string]struct{}{},
 		limit: float64(terms.InitialConnections), signal: make(chan struct{}, 1),
 	}
 	if terms.MessagesPerMinute > 0 {
@@ -76,7 +75,7 @@ func (h *hop) put(j *job) {
 		return
 	}
 	h.jobs = append(h.jobs, j)
-	h.byMessage[j.msg.ID] = j
+	h.name(j)
 }
 
 // putBack adds a job at the front.
@@ -87,6 +86,14 @@ func (h *hop) putBack(j *job) {
 		return
 	}
 	h.jobs = append([]*job{j}, h.jobs...)
+	h.name(j)
+}
+
+// name lets rows of a job's message find it.
+func (h *hop) name(j *job) {
+	if h.byMessage == nil {
+		h.byMessage = map[mail.ID]*job{}
+	}
 	h.byMessage[j.msg.ID] = j
 }
 
@@ -104,10 +111,10 @@ func (h *hop) pop(limit int) *job {
 	}
 	h.jobs[0] = nil
 	h.jobs = h.jobs[1:]
-	if len(h.jobs) == 0 {
-		h.jobs = nil
-	}
 	delete(h.byMessage, j.msg.ID)
+	if len(h.jobs) == 0 {
+		h.jobs, h.byMessage = nil, nil
+	}
 	h.rows -= j.rows()
 	return j
 }
@@ -115,8 +122,7 @@ func (h *hop) pop(limit int) *job {
 // drop takes all jobs.
 func (h *hop) drop() []*job {
 	all := h.jobs
-	h.jobs, h.rows = nil, 0
-	clear(h.byMessage)
+	h.jobs, h.byMessage, h.rows = nil, nil, 0
 	return all
 }
 
@@ -216,6 +222,9 @@ func (d *Deliverer) park(h *hop, name string, now time.Time) {
 		d.window.beyond(now.Add(parkPause))
 		return
 	}
+	if h.parked == nil {
+		h.parked = map[string]struct{}{}
+	}
 	h.parked[name] = struct{}{}
 	d.crowded[h] = struct{}{}
 }
@@ -234,6 +243,7 @@ func (d *Deliverer) unpark(h *hop) {
 		d.window.soon(name, now, h)
 	}
 	if len(h.parked) == 0 {
+		h.parked = nil
 		delete(d.crowded, h)
 	}
 	d.wakeUp()

@@ -33,7 +33,9 @@ const (
 	leaseWait = 12 * time.Hour
 	// maxLeased bounds the rows under lease, and with them the memory of what is
 	// being tried.
-	maxLeased = 20_000
+	maxLeased = 10_000
+	// maxUrgent is as many with those that go first.
+	maxUrgent = 2 * maxLeased
 	// maxWindow bounds the destinations that are remembered with their time. If more
 	// wait, those due last are looked up in the store when their time comes near.
 	maxWindow = 50_000

@@ -98,15 +98,8 @@ func TestManyDeadHopsCostANewOneLittle(t *testing.T) {
 			h.failed, h.deadUntil = &dead, time.Now().Add(time.Hour)
 		}
 		// Looked at one by one at each new hop they would take minutes to come here.
-		if len(d.hops) != 8*maxHops || d.forgetAt < len(d.hops) {
+		if len(d.hops) > maxHops || d.forgetAt != maxHops {
 			t.Errorf("%d hops are remembered, and looked through at %d", len(d.hops), d.forgetAt)
-		}
-		for _, h := range d.hops {
-			h.failed = nil
-		}
-		d.forgetHops()
-		if len(d.hops) != 0 || d.forgetAt != maxHops {
-			t.Errorf("%d idle hops are left", len(d.hops))
 		}
 	})
 }

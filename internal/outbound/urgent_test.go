@@ -78,15 +78,17 @@ func TestEveryDestinationHasItsTurnThoughAllAreDueAtOnce(t *testing.T) {
 func TestFreshMailIsSentThoughAllThatMayBeLeasedWaitsForSilentHosts(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		zone := zoneText
-		s := begin(t, nil)
-		for i := range 160 {
+		var o Options
+		s := begin(t, func(_ *site, opts *Options) { o = *opts })
+		s.stop()
+		for i := range 300 {
 			zone += fmt.Sprintf("$ORIGIN d%d.test.\n@ IN A 203.0.115.%d\n", i, i%250)
 		}
 		s.zone.Set(t, zone)
 		for i := range 250 {
 			s.host(fmt.Sprintf("203.0.115.%d", i), sinktest.Options{On: func(sinktest.Command) sinktest.Answer { return sinktest.Answer{Silent: true} }})
 		}
-		for i := range 160 {
+		for i := range 300 {
 			for range 2 {
 				var to []string
 				for n := range 64 {
@@ -95,6 +97,8 @@ func TestFreshMailIsSentThoughAllThatMayBeLeasedWaitsForSilentHosts(t *testing.T
 				s.queue("alice@example.org", nil, to...)
 			}
 		}
+		s.d = New(o) // it finds them in the store
+		s.run()
 		synctest.Wait()
 		if s.d.leased < maxLeased {
 			t.Fatalf("got %d rows under lease, want all that may be", s.d.leased)
@@ -106,4 +110,20 @@ func TestFreshMailIsSentThoughAllThatMayBeLeasedWaitsForSilentHosts(t *testing.T
 			t.Errorf("got %d messages of 1; %d rows are leased, %d connections open", n, s.d.leased, s.d.conns)
 		}
 	})
+}
+
+func TestHopsThatAreDeadAreForgottenWhenThereAreTooMany(t *testing.T) {
+	d := New(Options{Hostname: "mail.example.org"})
+	dead := failing("4.4.1", "nobody is there")
+	for i := range maxHops {
+		name := fmt.Sprintf("d%d.test", i)
+		h := d.newHop(name, &byMX, name)
+		h.failed, h.deadUntil = &dead, time.Now().Add(time.Hour)
+		d.hops[name], d.sites[name] = h, h
+	}
+	d.hops["d7.test"].running = 1
+	d.forgetHops()
+	if n := len(d.hops); n != maxHops/2 || len(d.sites) != n || d.hops["d7.test"] == nil {
+		t.Errorf("got %d hops and %d sites, want %d", n, len(d.sites), maxHops/2)
+	}
 }
