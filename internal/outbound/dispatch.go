@@ -62,6 +62,7 @@ func New(o Options) *Deliverer {
 
 func (o Options) withDefaults() Options {
 	o.Terms = o.Terms.over(defaultTerms)
+	o.Routes = distinct(o.Routes)
 	special := make([]Special, len(o.Special))
 	for i, s := range o.Special {
 		special[i] = Special{s.Domains, s.Terms.over(o.Terms)}

@@ -3,6 +3,7 @@ package outbound
 import (
 	"crypto/x509"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -66,6 +67,20 @@ const (
 	TLSVerify                     // not without TLS to a host whose certificate says its name
 	TLSOff                        // none
 )
+
+// distinct returns routes that have names of their own: hops are known by them.
+func distinct(routes []Route) []Route {
+	routes = slices.Clone(routes)
+	seen := map[string]bool{}
+	for i := range routes {
+		name := routes[i].Name
+		for n := 2; seen[routes[i].Name]; n++ {
+			routes[i].Name = name + " (" + strconv.Itoa(n) + ")"
+		}
+		seen[routes[i].Name] = true
+	}
+	return routes
+}
 
 // byMX is the way of mail that no route takes.
 var byMX = Route{Name: "mx"}

@@ -43,3 +43,21 @@ func TestAHandshakeThatFailsSaysWhyWithoutThePeersWords(t *testing.T) {
 		})
 	}
 }
+
+func TestRoutesOfOneNameKeepTheirOwnHosts(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, func(_ *site, o *Options) {
+			o.Routes = []Route{
+				{Name: "smarthost", Domains: []string{"remote.test"}, Hosts: []HostPort{{Host: "192.0.2.8"}}},
+				{Name: "smarthost", Domains: []string{"other.test"}, Hosts: []HostPort{{Host: "192.0.2.9"}}},
+			}
+		})
+		first, second := s.host("192.0.2.8", sinktest.Options{}), s.host("192.0.2.9", sinktest.Options{})
+		s.queue("alice@example.org", nil, "bob@remote.test")
+		s.queue("alice@example.org", nil, "bob@other.test")
+		synctest.Wait()
+		if len(first.Messages()) != 1 || len(second.Messages()) != 1 {
+			t.Errorf("got %d and %d, want one each", len(first.Messages()), len(second.Messages()))
+		}
+	})
+}
