@@ -90,6 +90,9 @@ func isOurs(ip netip.Addr) bool {
 
 func (e *engine) openPolicies() *tlspolicy.Policies {
 	o := tlspolicy.Options{Resolver: e.resolver, Records: e.store, Log: e.log}
+	if e.cfg.Outbound.AllowPrivate {
+		o.AllowAddress = func(netip.Addr) bool { return true }
+	}
 	if a, err := mail.ParseAddress(e.cfg.Postmaster); err == nil && e.cfg.Outbound.TLSReports {
 		o.Reporting = tlspolicy.Reporting{
 			Organization: e.cfg.Hostname, Contact: a, Hostname: e.cfg.Hostname,

@@ -20,7 +20,7 @@ type Outbound struct {
 	PreferIPv4   bool     `toml:"prefer_ipv4" doc:"Try a host's IPv4 addresses before its IPv6 addresses."`
 	Source4      string   `toml:"source_ipv4" example:"192.0.2.25" doc:"The IPv4 address to send from. Empty: the system's choice."`
 	Source6      string   `toml:"source_ipv6" example:"2001:db8::25" doc:"The IPv6 address to send from. Empty: the system's choice."`
-	AllowPrivate bool     `toml:"allow_private" doc:"Let mail whose host is found in the DNS go to loopback, private and link-local addresses, which a domain could name to make the server talk to machines behind it. Routes may name such hosts in any case."`
+	AllowPrivate bool     `toml:"allow_private" doc:"Let mail whose host is found in the DNS, and requests for MTA-STS policies, go to loopback, private and link-local addresses, which a domain could name to make the server talk to machines behind it. Routes may name such hosts in any case."`
 	MaxReturn    Size     `toml:"max_return" min:"1KiB" max:"50MiB" doc:"The largest message that a notification of failure brings back whole; of larger ones it brings the header."`
 	Connect      Duration `toml:"connect_timeout" min:"1s" max:"5m" doc:"How long a connection may take to come about."`
 	Idle         Duration `toml:"idle" max:"5m" doc:"How long a connection waits for another message for its host."`
