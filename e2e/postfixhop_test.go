@@ -107,3 +107,45 @@ func TestWhatPostfixRefusesComesBackAndTheOthersArrive(t *testing.T) {
 	}
 	p.mail(t, 1)
 }
+
+// TestAConnectionToPostfixIsUsedAgainAsLongAsItMayWait, and no longer.
+func TestAConnectionToPostfixIsUsedAgainAsLongAsItMayWait(t *testing.T) {
+	for _, c := range []struct {
+		idle, told string
+		times      int
+	}{
+		{"1m", " mail=2 rcpt=2 bdat=2 quit=1 ", 1},
+		{"0s", " mail=1 rcpt=1 bdat=1 quit=1 ", 2},
+	} {
+		t.Run(c.idle, func(t *testing.T) {
+			next := freeAddress(t)
+			p := startPostfix(t, next)
+			s := startSending(t, "idle = \""+c.idle+"\"\n"+through(next, ""))
+			for i := range 2 {
+				s.submit(t, 0, outgoing{params: "BODY=8BITMIME", to: []string{"bob@remote.test"}, text: hopLetter})
+				p.mail(t, i+1)
+			}
+			s.stop()
+			eventually(t, "Postfix was told"+c.told, p.logged, func() bool {
+				return strings.Count(p.logged(), c.told) == c.times
+			})
+		})
+	}
+}
+
+// TestWhatAnOlderPostfixCantCarryComesBack: there is no way for an address in UTF-8
+// but SMTPUTF8 (RFC 6531 §3.2).
+func TestWhatAnOlderPostfixCantCarryComesBack(t *testing.T) {
+	next := freeAddress(t)
+	s := startSending(t, through(next, ""))
+	p := startPostfix(t, next, "smtpd_discard_ehlo_keywords = smtputf8")
+	text := strings.Replace(hopLetter, "Bob <bob@", "Bjørn <bjørn@", 1)
+	s.submit(t, 0, outgoing{params: "SMTPUTF8 BODY=8BITMIME", to: []string{"bjørn@remote.test"}, text: text})
+	got := s.inbox(t, 0, 1)[0]
+	for _, want := range []string{"Action: failed\n", "Status: 5.6.7\n", "Reporting-MTA: dns; mail.example.test\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the notice lacks %q:\n%s", want, got)
+		}
+	}
+	p.mail(t, 0)
+}

@@ -42,7 +42,8 @@ func (e *engine) openOutbound() error {
 			return e.receiver.Originate(ctx, receive.Original(n))
 		},
 		Hostname: e.cfg.Hostname, Routes: routes, Terms: outboundTerms(&c.Terms), Special: outboundSpecial(e.cfg.Destinations),
-		Connections: c.Connections, Idle: c.Idle.Duration(), Connect: c.Connect.Duration(),
+		// To wait not at all is not what zero means there.
+		Connections: c.Connections, Idle: max(c.Idle.Duration(), 1), Connect: c.Connect.Duration(),
 		PreferIPv4: c.PreferIPv4, AllowPrivate: c.AllowPrivate,
 		Source4: addressOf(c.Source4), Source6: addressOf(c.Source6),
 		IsSelf: e.isSelf, MaxReturn: int64(c.MaxReturn),
