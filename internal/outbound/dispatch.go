@@ -276,9 +276,13 @@ func (d *Deliverer) lease(ctx context.Context, name string, now time.Time) {
 		d.mu.Unlock()
 		return
 	}
+	limit := leaseBatch
+	if known != nil && !known.alive && !known.dead(now) || known == nil {
+		limit = firstBatch
+	}
 	d.mu.Unlock()
 	all, err := d.o.Store.Lease(ctx, store.LeaseQuery{
-		Destination: name, Now: now, Until: now.Add(leaseTime), Limit: leaseBatch,
+		Destination: name, Now: now, Until: now.Add(leaseTime), Limit: limit,
 	})
 	if err != nil {
 		d.log.Error("rows of the queue can't be leased: trying again", "destination", name, "error", err)
@@ -295,7 +299,7 @@ func (d *Deliverer) lease(ctx context.Context, name string, now time.Time) {
 	for i := range all {
 		d.pass(ctx, &all[i], name, known, now)
 	}
-	if rows >= leaseBatch {
+	if rows >= limit {
 		d.mu.Lock()
 		d.window.soon(name, now, d.sites[name])
 		d.mu.Unlock()

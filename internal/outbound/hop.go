@@ -60,8 +60,14 @@ func (d *Deliverer) newHop(key string, route *Route, domain string) *hop {
 }
 
 // room reports whether it should get more rows: enough to keep its connections
-// busy, and no more.
-func (h *hop) room() bool { return h.rows < leaseBatch*(1+int(h.limit)/4) }
+// busy, and no more; few as long as it has taken nothing, since many that say
+// nothing would have all that may be leased.
+func (h *hop) room() bool {
+	if !h.alive {
+		return h.rows < firstBatch
+	}
+	return h.rows < leaseBatch*(1+int(h.limit)/4)
+}
 
 // dead reports whether it is not tried at a time.
 func (h *hop) dead(now time.Time) bool { return h.failed != nil && now.Before(h.deadUntil) }

@@ -33,33 +33,44 @@ func (t *target) String() string {
 
 // way is how the mail of a hop gets to its hosts.
 type way struct {
-	d      *Deliverer
-	route  *Route
-	hosts  []HostPort
-	domain *tlspolicy.Domain
-	byDNS  bool // the hosts were found in the DNS, and not named by the operator
+	d       *Deliverer
+	route   *Route
+	hosts   []mailHost
+	byDNS   bool // the hosts were found in the DNS, and not named by the operator
+	relaxed bool // it is to arrive whatever is wrong with TLS
+}
+
+// mailHost is a host, and what led to it.
+type mailHost struct {
+	HostPort
+	*origin
+}
+
+// origin is what led to some hosts.
+type origin struct {
+	domain *tlspolicy.Domain // nil: nothing is known
 	// trusted says that who the hosts are is known for certain: the operator has named
 	// them, or DNSSEC vouches for them.
 	trusted  bool
 	mailFor  string // the domain whose mail it is, if the hosts were found in the DNS
 	implicit bool   // the domain has no MX record, and is its own host
-	relaxed  bool   // it is to arrive whatever is wrong with TLS
 }
 
 // way finds the hosts of a hop. A failure that is final is about this domain.
 func (d *Deliverer) way(ctx context.Context, h *hop, domain string) (*way, *failure) {
 	w := &way{d: d, route: h.route, relaxed: h.relaxed}
 	if len(h.route.Hosts) > 0 && !h.route.MX {
+		from := &origin{trusted: true}
 		for _, host := range h.route.Hosts {
-			w.add(host.Host, host.Port)
+			w.add(host.Host, host.Port, from)
 		}
-		w.trusted = true
-		return w, w.policies(ctx, h.route.Hosts[0].Host, resolver.MX{Authentic: true})
+		return w, w.policies(ctx, from, h.route.Hosts[0].Host, resolver.MX{Authentic: true})
 	}
 	w.byDNS = true
 	if literal, ok := strings.CutPrefix(domain, "["); ok && len(h.route.Hosts) == 0 {
-		w.add(strings.TrimPrefix(strings.TrimSuffix(literal, "]"), "IPv6:"), 0)
-		return w, w.policies(ctx, domain, resolver.MX{})
+		from := &origin{}
+		w.add(strings.TrimPrefix(strings.TrimSuffix(literal, "]"), "IPv6:"), 0, from)
+		return w, w.policies(ctx, from, domain, resolver.MX{})
 	}
 	if len(h.route.Hosts) == 0 {
 		if f := w.lookUp(ctx, domain, 0); f != nil {
@@ -91,14 +102,14 @@ func (w *way) ofRoute(f *failure) *failure {
 	return &o
 }
 
-func (w *way) add(host string, port uint16) {
+func (w *way) add(host string, port uint16, from *origin) {
 	if port == 0 {
 		port = w.route.Port
 	}
 	if port == 0 {
 		port = w.d.o.Port
 	}
-	w.hosts = append(w.hosts, HostPort{host, port})
+	w.hosts = append(w.hosts, mailHost{HostPort{host, port}, from})
 }
 
 // lookUp adds the exchangers of a domain.
@@ -121,12 +132,12 @@ func (w *way) lookUp(ctx context.Context, domain string, port uint16) *failure {
 		f := final(selfStatus, "the DNS leads mail for "+domain+" to this server, which does not know that domain")
 		return &f
 	}
-	if f := w.policies(ctx, domain, mx); f != nil {
+	from := &origin{implicit: mx.Implicit, trusted: mx.Authentic, mailFor: domain}
+	if f := w.policies(ctx, from, domain, mx); f != nil {
 		return f
 	}
-	w.implicit, w.trusted, w.mailFor = mx.Implicit, mx.Authentic, domain
 	for _, host := range hosts {
-		w.add(host.Name, port)
+		w.add(host.Name, port, from)
 	}
 	return nil
 }
@@ -145,8 +156,8 @@ func (w *way) before(ctx context.Context, hosts []resolver.Exchange) (before []r
 	return hosts, false
 }
 
-// policies finds what holds for the way.
-func (w *way) policies(ctx context.Context, domain string, mx resolver.MX) *failure {
+// policies finds what holds for the hosts that a domain has led to.
+func (w *way) policies(ctx context.Context, from *origin, domain string, mx resolver.MX) *failure {
 	if w.d.o.Policies == nil || w.route.TLS != TLSAsPublished || w.route.Implicit {
 		return nil
 	}
@@ -159,7 +170,7 @@ func (w *way) policies(ctx context.Context, domain string, mx resolver.MX) *fail
 	if w.relaxed {
 		p = p.Relaxed()
 	}
-	w.domain = p
+	from.domain = p
 	return nil
 }
 
@@ -194,21 +205,21 @@ func (w *way) targets(ctx context.Context) iter.Seq2[*target, *failure] {
 }
 
 // ofHost returns the addresses of one host.
-func (w *way) ofHost(ctx context.Context, host HostPort) ([]*target, *failure) {
+func (w *way) ofHost(ctx context.Context, host mailHost) ([]*target, *failure) {
 	found, err := w.addresses(ctx, host.Host)
 	if err != nil {
-		return nil, w.noAddress(host.Host, err)
+		return nil, host.noAddress(err)
 	}
 	policy := tlspolicy.Host{Fallback: true}
-	if w.domain != nil {
-		policy, err = w.domain.Host(ctx, host.Host, found, host.Port)
+	if host.domain != nil {
+		policy, err = host.domain.Host(ctx, host.Host, found, host.Port)
 		if err != nil {
 			w.d.log.Info("how a host has to be spoken to can't be known now", "host", host.Host, "error", err)
 			f := failing("4.7.5", "how "+host.Host+" has to be spoken to could not be found out in the DNS")
 			return nil, &f
 		}
 		if policy.Skip != "" {
-			w.domain.Report(policy, tlspolicy.Outcome{})
+			host.domain.Report(policy, tlspolicy.Outcome{})
 			f := failing("4.7.5", host.Host+" can't be used: "+policy.Skip)
 			return nil, &f
 		}
@@ -216,7 +227,7 @@ func (w *way) ofHost(ctx context.Context, host HostPort) ([]*target, *failure) {
 	var all []*target
 	why := ""
 	for _, ip := range w.ordered(found) {
-		t := &target{host: host.Host, address: netip.AddrPortFrom(ip, host.Port), policy: policy, domain: w.domain, names: w.names(host.Host)}
+		t := &target{host: host.Host, address: netip.AddrPortFrom(ip, host.Port), policy: policy, domain: host.domain, names: host.names()}
 		switch {
 		case w.byDNS && !w.d.o.AllowPrivate && !resolver.IsPublic(ip):
 			why = errPrivate.Error()
@@ -237,13 +248,13 @@ func (w *way) ofHost(ctx context.Context, host HostPort) ([]*target, *failure) {
 // names returns those of which a host's certificate has to have one where the
 // operator wants it verified. A name that anybody may have put into the DNS proves
 // nothing: then it is the domain's own, or one below it.
-func (w *way) names(host string) []string {
-	if w.trusted || w.mailFor == "" {
-		return []string{host}
+func (h *mailHost) names() []string {
+	if h.trusted || h.mailFor == "" {
+		return []string{h.Host}
 	}
-	names := []string{w.mailFor}
-	if strings.HasSuffix(host, "."+w.mailFor) {
-		names = append(names, host)
+	names := []string{h.mailFor}
+	if strings.HasSuffix(h.Host, "."+h.mailFor) {
+		names = append(names, h.Host)
 	}
 	return names
 }
@@ -292,14 +303,14 @@ const statusNoDNS = "4.4.3"
 // noAddress says what it means that a host has no address. That of a domain
 // without any record for mail is final; that of a host which the DNS or the
 // operator names is a mistake that somebody will mend.
-func (w *way) noAddress(host string, err error) *failure {
-	f := failing(statusNoDNS, "the address of "+host+" could not be looked up in the DNS")
+func (h *mailHost) noAddress(err error) *failure {
+	f := failing(statusNoDNS, "the address of "+h.Host+" could not be looked up in the DNS")
 	switch {
 	case !fault.Is(err, fault.NotFound):
-	case w.implicit:
-		f = final("5.1.2", host+" has neither a mail host nor an address in the DNS")
+	case h.implicit:
+		f = final("5.1.2", h.Host+" has neither a mail host nor an address in the DNS")
 	default:
-		f = failing("4.4.4", "the mail host "+host+" has no address in the DNS")
+		f = failing("4.4.4", "the mail host "+h.Host+" has no address in the DNS")
 	}
 	return &f
 }

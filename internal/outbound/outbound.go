@@ -47,8 +47,10 @@ const (
 	parkPause = time.Minute
 	// maxHops bounds the hops that are remembered while nothing goes to them.
 	maxHops = 10_000
-	// leaseBatch is how many rows of a destination are leased at once.
+	// leaseBatch is how many rows of a destination are leased at once, firstBatch as
+	// long as its hosts have taken nothing.
 	leaseBatch = 64
+	firstBatch = 16
 	// urgentRun is how many destinations that go first are looked at before one that
 	// only is due.
 	urgentRun = 16

@@ -37,7 +37,8 @@ type Route struct {
 	Login *smtp.ClientLogin
 	// Source4 and Source6 are as in Options.
 	Source4, Source6 netip.Addr
-	// Keep holds the mail in the queue until it is asked for (ATRN), or for good.
+	// Keep holds the mail in the queue until it is asked for (ATRN) or its lifetime is
+	// over.
 	Keep bool
 	Why  string // of Keep, for people
 }

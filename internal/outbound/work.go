@@ -3,6 +3,8 @@ package outbound
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 
 	"postrider/internal/smtp"
 )
@@ -26,8 +28,24 @@ func (d *Deliverer) work(ctx context.Context, h *hop) {
 			d.giveBack(j)
 			return
 		}
-		d.deliver(ctx, h, j)
+		d.guarded(ctx, h, j)
 	}
+}
+
+// guarded is deliver that lets no message end the process: one at which this
+// program has a fault stays leased, and out of the way, until the next start.
+func (d *Deliverer) guarded(ctx context.Context, h *hop, j *job) {
+	id := j.msg.ID.String()
+	ok := false
+	defer func() {
+		if !ok {
+			// The value could hold something of the message; its type can't.
+			d.log.Error("sending a message panicked; it waits until the next start: please report it",
+				"queued", id, "domain", h.domain, "panic", fmt.Sprintf("%T", recover()), "stack", string(debug.Stack()))
+		}
+	}()
+	d.deliver(ctx, h, j)
+	ok = true
 }
 
 // giveBack ends the leases of a job that is not tried.
