@@ -30,7 +30,8 @@ case "$missing" in *" postfix"*)
 esac
 case "$missing" in *" exim4-daemon-light"*)
 	missing=$(echo "$missing" | sed 's/ exim4-daemon-light//')
-	(cd "$work" && chmod 755 . && apt-get download -qq exim4-daemon-light >/dev/null 2>&1 && dpkg -x ./*.deb $exim)
+	(cd "$work" && chmod 755 . && apt-get download -qq exim4-daemon-light >said 2>&1 || { cat said; exit 1; })
+	dpkg -x "$work"/*.deb $exim
 	chmod u-s $exim/usr/sbin/exim4 # root runs it
 	id Debian-exim >/dev/null 2>&1 ||
 		useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin Debian-exim ;;
