@@ -231,7 +231,7 @@ func Default() *Config {
 		DKIM:      DKIM{Enabled: true, Expire: 14 * day, Settle: day},
 		Publish:   Publish{MTASTS: STSNone},
 		POP3:      POP3{Lock: LockExclusive, IdleTimeout: 10 * Minute, MaxErrors: 25},
-		Store:     Store{SegmentSize: 64 * MiB, SmallMax: 128 * KiB, Cache: 64 * MiB},
+		Store:     Store{SegmentSize: 64 * MiB, SmallMax: 128 * KiB, Cache: 48 * MiB},
 		Passwords: Passwords{Argon2Memory: 19 * MiB, Argon2Time: 2, Argon2Threads: 1, SCRAMIterations: 10_000, CacheTTL: 5 * Minute},
 		Log:       Log{Format: "text", Level: "info"},
 	}

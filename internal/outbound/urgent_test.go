@@ -127,3 +127,28 @@ func TestHopsThatAreDeadAreForgottenWhenThereAreTooMany(t *testing.T) {
 		t.Errorf("got %d hops and %d sites, want %d", n, len(d.sites), maxHops/2)
 	}
 }
+
+func TestARowIsSentWhenSomebodyElsesLeaseOfItHasEnded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var o Options
+		s := begin(t, func(_ *site, opts *Options) { o = *opts })
+		s.stop()
+		id := s.queue("alice@example.org", nil, "bob@other.test")
+		if _, err := s.store.LeaseRows(t.Context(), id, nil, time.Now().Add(30*time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		sink := s.host("203.0.114.3", sinktest.Options{})
+		s.d = New(o)
+		s.run()
+		time.Sleep(25 * time.Minute)
+		synctest.Wait()
+		if n := len(sink.Messages()); n != 0 {
+			t.Fatalf("got %d messages of 0", n)
+		}
+		time.Sleep(rescan)
+		synctest.Wait()
+		if n := len(sink.Messages()); n != 1 {
+			t.Errorf("got %d messages of 1", n)
+		}
+	})
+}
