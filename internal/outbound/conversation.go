@@ -20,10 +20,10 @@ type conversation struct {
 	ctx  context.Context // ends when no further message should be taken
 	idle time.Duration   // how long to wait for one
 
-	met, offersTLS bool // it has answered EHLO, and offers STARTTLS or has TLS
-	helo           string
-	noHandshake    bool // the connection ended in a handshake of TLS
-	reused         bool // what is left was lost on a connection that had been used
+	met, offersTLS bool   // it has answered EHLO, and offers STARTTLS or has TLS
+	helo, tls      string // what the host called itself, and what protects the connection
+	noHandshake    bool   // the connection ended in a handshake of TLS
+	reused         bool   // what is left was lost on a connection that had been used
 
 	first   *job // the one that the connection was made for, until it is taken
 	current *job
@@ -150,7 +150,7 @@ func tooMany(rr *smtp.RecipientResult) bool {
 // host was not asked since it could not, is put as our own words.
 func (c *conversation) outcomeOf(rr *smtp.RecipientResult) outcome {
 	o := ofReply(rr.Reply, rr.Stage, c.t.String())
-	o.relayed = rr.Relayed
+	o.relayed, o.tls = rr.Relayed, c.tls
 	if rr.Local {
 		o.status, o.text, o.reply = o.code(), rr.Reply.Text, nil
 	}

@@ -64,6 +64,7 @@ func (d *Deliverer) attempt(ctx context.Context, h *hop, w *way, t *target, j *j
 		WriteWait: d.o.Timeouts.Block, Now: d.o.Now,
 		OnHandshake: func(cs *tls.ConnectionState) {
 			secured = tls.VersionName(cs.Version)
+			c.tls = secured + ", " + why(h.route, t)
 			if t.domain != nil {
 				found.Trust = t.policy.Assess(*cs)
 			}
@@ -164,6 +165,17 @@ func tlsConfig(r *Route, t *target) *tls.Config {
 	}
 	// Any TLS is better than none, and nothing is known to verify it by.
 	return &tls.Config{ServerName: t.host, MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}
+}
+
+// why says what the protection of a way follows from, for the log.
+func why(r *Route, t *target) string {
+	switch {
+	case r.verifies():
+		return "verified for the route " + r.Name
+	case t.policy.Kind != "":
+		return string(t.policy.Kind)
+	}
+	return string(tlspolicy.KindOpportunistic)
 }
 
 // plain returns an error in words, without what a peer said.

@@ -18,6 +18,7 @@ type outcome struct {
 	status string
 	stage  smtp.Stage
 	host   string // who was talked to
+	tls    string // what protected that, in words; empty: nothing
 	// relayed says that the other host sends the notifications from now on.
 	relayed bool
 	// uncertain says that the other host may have taken the message.

@@ -71,6 +71,7 @@ func (d *Deliverer) report(j *job, i int, o *outcome, s *store.Settlement) {
 		slog.String("from", j.msg.Envelope.From.String()),
 		slog.String("to", row.Recipient.Address.String()),
 		slog.String("host", o.host),
+		slog.String("tls", o.tls),
 		slog.String("status", o.code()),
 		slog.String("reply", clip(o.says())),
 		slog.Duration("age", now.Sub(j.msg.Accepted).Truncate(time.Millisecond)))

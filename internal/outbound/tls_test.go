@@ -83,6 +83,9 @@ func TestARoutesTLSIsKept(t *testing.T) {
 				if sent := len(ms) == 1; sent != row.sent || sent && ms[0].TLS != row.tls {
 					t.Fatalf("got %d messages (%+v); the row: %+v", len(ms), ms, s.rows(id))
 				}
+				if logged := strings.Contains(s.log.String(), `tls="TLS 1.3, `); logged != row.tls {
+					t.Errorf("the log says that there was TLS: %v; %s", logged, s.log.String())
+				}
 				if rows := s.rows(id); !row.sent && (len(rows) != 1 || rows[0].Attempts != 1 || rows[0].Reply == "") {
 					t.Errorf("got %+v", rows)
 				}
