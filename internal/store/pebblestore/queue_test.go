@@ -422,7 +422,8 @@ func TestDamagedQueuedContentIsSetAside(t *testing.T) {
 		}
 		s = mustOpen(t, smallOptions(mem))
 		ids, bad := sent(t, s, "far.test", body)
-		if !slices.Equal(ids, []byte{2}) || len(bad) != 1 {
+		// Large files have random names: the first of them may be that of either.
+		if large := size > 8<<10; len(ids) != 1 || !large && ids[0] != 2 || len(bad) != 1 {
 			t.Errorf("%d octets: sent %v, bad %v", size, ids, bad)
 		}
 		for _, row := range bad {
