@@ -65,7 +65,7 @@ type Route struct {
 	Plaintext    bool     `toml:"allow_plaintext_auth" doc:"Send the password as it is, also without TLS and to a host that has not proven its name. Whoever is on the way, or answers in the host's place, learns it."`
 	Source4      string   `toml:"source_ipv4" example:"192.0.2.26" doc:"As in [outbound], for this route."`
 	Source6      string   `toml:"source_ipv6" example:"2001:db8::26" doc:"As in [outbound], for this route."`
-	Hold         bool     `toml:"hold" doc:"Keep this mail in the queue until it is asked for (ATRN), its route is changed, or its lifetime is over."`
+	Hold         bool     `toml:"hold" doc:"Keep this mail in the queue until it is asked for (ATRN, ETRN), its route is changed, or its lifetime is over."`
 }
 
 // Turn is a host that is seldom connected, and asks for its mail.

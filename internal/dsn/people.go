@@ -129,8 +129,12 @@ func (n *Notice) writeGroup(b *strings.Builder, group []*Recipient) {
 	case Failed:
 		e := Explain(r)
 		what, do = n.fill(e.What, r), n.fill(e.Do, r)
-		if r.gaveUp() && e.Name != "expired" {
+		switch {
+		case !r.gaveUp() || e.Name == "expired":
+		case r.Attempts > 1:
 			what += " It was tried again and again, until the time for it was over."
+		default:
+			what += " The time for it is over."
 		}
 	case Delayed:
 		e := Explain(r)

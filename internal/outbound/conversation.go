@@ -247,7 +247,7 @@ func (d *Deliverer) putBack(h *hop, j *job) {
 
 // lost returns the failure of a connection that the session could say nothing of.
 func (c *conversation) lost(err error) *failure {
-	o := failing("4.4.1", fmt.Sprintf("no conversation with %s: %s", c.t, plain(err)))
+	o := failing("4.4.1", fmt.Sprintf("no conversation with %s: %s", c.t.where(), plain(err)))
 	o.host, o.stage = c.t.String(), smtp.StageConnect
 	return &o
 }

@@ -41,8 +41,10 @@ type Deliverer struct {
 	leased  int
 	// flushing are the nodes for which ETRN has begun a run.
 	flushing map[smtp.Node]bool
-	stopped  bool
-	ctx      context.Context // ends when no further message is to be begun
+	// called is until when domains that routes keep mail for are sent theirs.
+	called  map[string]time.Time
+	stopped bool
+	ctx     context.Context // ends when no further message is to be begun
 	// cutting ends when connections have no time left. It is set before any begins.
 	cutting context.Context
 }
@@ -54,6 +56,7 @@ func New(o Options) *Deliverer {
 		o: o, m: newMetrics(o.Registerer), log: o.Logger,
 		wake: make(chan struct{}, 1), window: newWindow(maxWindow),
 		hops: map[string]*hop{}, forgetAt: maxHops, sites: map[string]*hop{}, flushing: map[smtp.Node]bool{},
+		called:  map[string]time.Time{},
 		crowded: map[*hop]struct{}{},
 	}
 	d.settler = newSettler(d)
@@ -332,14 +335,14 @@ func (d *Deliverer) pass(ctx context.Context, l *store.Leased, name string, know
 		d.setAside(ctx, l, name)
 		return
 	}
-	route := d.o.routeOf(&l.Message, name)
+	route := d.o.routeOf(&l.Message, name, d.hasCalled(name, now))
 	j := &job{msg: l.Message, fences: l.Fences, route: route, domain: name, latest: now.Add(leaseWait)}
-	if route.Keep {
-		d.finish(j, all(j, failing(keptWhy(route))))
-		return
-	}
 	if by := j.msg.Envelope.DeliverBy; by.Mode == mail.ByReturn && !by.Deadline.IsZero() && !now.Before(by.Deadline) {
 		d.finish(j, all(j, tooLate))
+		return
+	}
+	if route.Keep {
+		d.finish(j, all(j, kept(route)))
 		return
 	}
 	d.mu.Lock()

@@ -39,11 +39,11 @@ func (d *Deliverer) finish(j *job, outcomes []outcome) { d.settler.add(d.conclud
 
 // conclude decides what becomes of a job's rows.
 func (d *Deliverer) conclude(j *job, outcomes []outcome) *finished {
-	now := d.o.Now()
+	now, luck := d.o.Now(), chance()
 	f := &finished{rows: j.rows()}
 	byAction := map[dsn.Action]*notice{}
 	for i := range outcomes {
-		s, tell := d.settlement(j, i, &outcomes[i], now)
+		s, tell := d.settlement(j, i, &outcomes[i], now, luck)
 		d.report(j, i, &outcomes[i], &s)
 		if !s.Remove && s.State == store.RowWaiting {
 			f.again = append(f.again, wakening{j.msg.Rows[i].Recipient.Address.Domain, s.Due})
@@ -86,8 +86,8 @@ func begun(m *store.QueuedMessage) time.Time {
 }
 
 // settlement decides about a row: what becomes of it, and what its sender is told
-// with that, if anything.
-func (d *Deliverer) settlement(j *job, i int, o *outcome, now time.Time) (store.Settlement, *dsn.Recipient) {
+// with that, if anything. Luck is the job's chance.
+func (d *Deliverer) settlement(j *job, i int, o *outcome, now time.Time, luck float64) (store.Settlement, *dsn.Recipient) {
 	row := &j.msg.Rows[i]
 	s := store.Settlement{RowLease: j.lease(i), Progress: row.RowProgress}
 	if o.kind == delivered {
@@ -114,7 +114,11 @@ func (d *Deliverer) settlement(j *job, i int, o *outcome, now time.Time) (store.
 	}
 	terms := d.o.termsOf(row.Recipient.Address.Domain)
 	if o.kind == deferred {
-		next, ok := terms.next(now, begun(&j.msg), j.msg.Envelope.From, s.Progress.Attempts, row.Delayed)
+		pause := terms.pause(s.Progress.Attempts, luck)
+		if o.untried {
+			pause = terms.RetryMax // it will be asked for, or its time ends
+		}
+		next, ok := terms.next(now, begun(&j.msg), j.msg.Envelope.From, pause, row.Delayed)
 		if ok {
 			return d.postpone(j, row, o, s, terms, next, now)
 		}

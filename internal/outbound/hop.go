@@ -297,7 +297,7 @@ func (d *Deliverer) hopFailed(h *hop, f *failure) []*job {
 	}
 	now := d.o.Now()
 	h.failed = f
-	h.deadUntil = now.Add(h.terms.pause(1) / 2)
+	h.deadUntil = now.Add(h.terms.pause(1, chance()) / 2)
 	h.limit = 1
 	d.unpark(h)
 	return h.drop()

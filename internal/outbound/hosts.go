@@ -3,6 +3,7 @@ package outbound
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"net/netip"
 	"slices"
@@ -30,6 +31,17 @@ func (t *target) String() string {
 	}
 	return t.host + " [" + ip + "]"
 }
+
+// where returns the host with its port, if that is not the one of mail.
+func (t *target) where() string {
+	if p := t.address.Port(); p != smtpPort {
+		return fmt.Sprintf("%s, port %d", t, p)
+	}
+	return t.String()
+}
+
+// smtpPort is where hosts take mail from other hosts (RFC 5321 §4.5.4.2).
+const smtpPort = 25
 
 // way is how the mail of a hop gets to its hosts.
 type way struct {

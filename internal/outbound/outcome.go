@@ -23,8 +23,8 @@ type outcome struct {
 	relayed bool
 	// uncertain says that the other host may have taken the message.
 	uncertain bool
-	// ours says that nothing is wrong with the other host, untried that it was not
-	// even asked.
+	// ours says that nothing is wrong with the other host, untried that no attempt was
+	// made.
 	ours, untried bool
 }
 
@@ -95,15 +95,20 @@ func (o *outcome) says() string {
 	return replyText(o.reply)
 }
 
-// replyText returns a reply with its codes before each line.
+// replyText returns a reply with its codes before each line, as it came: "550-5.1.1 …"
+// before the last one.
 func replyText(r *smtp.Reply) string {
-	code := fmt.Sprintf("%03d", r.Code)
+	enhanced := ""
 	if r.Enhanced != "" {
-		code += fmt.Sprintf(" %d.%s", r.Code/100, r.Enhanced)
+		enhanced = fmt.Sprintf("%d.%s ", r.Code/100, r.Enhanced)
 	}
 	lines := strings.Split(r.Text, "\n")
 	for i, l := range lines {
-		lines[i] = strings.TrimRight(code+" "+l, " ")
+		sep := "-"
+		if i == len(lines)-1 {
+			sep = " "
+		}
+		lines[i] = strings.TrimRight(fmt.Sprintf("%03d%s%s%s", r.Code, sep, enhanced, l), " ")
 	}
 	return strings.Join(lines, "\n")
 }
@@ -131,11 +136,12 @@ func all(j *job, o outcome) []outcome {
 	return os
 }
 
-// keptWhy is what is said of mail that a route keeps.
-func keptWhy(r *Route) (status, text string) {
-	why := r.Why
-	if why == "" {
-		why = "the route " + r.Name + " keeps it in the queue"
+// kept is the outcome for mail that a route keeps.
+func kept(r *Route) outcome {
+	o := failing("4.3.0", r.Why)
+	if r.Why == "" {
+		o.text = fmt.Sprintf("the route %q keeps it in the queue until its host asks for it", r.Name)
 	}
-	return "4.3.0", why
+	o.untried = true
+	return o
 }

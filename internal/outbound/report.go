@@ -52,7 +52,7 @@ func (d *Deliverer) report(j *job, i int, o *outcome, s *store.Settlement) {
 	level, text := slog.LevelInfo, "message sent"
 	switch o.kind {
 	case delivered:
-		d.m.seconds.Observe(now.Sub(j.msg.Accepted).Seconds())
+		d.m.seconds.Observe(age(&j.msg, now).Seconds())
 	case deferred:
 		text = "message deferred"
 	case failed:
@@ -74,9 +74,9 @@ func (d *Deliverer) report(j *job, i int, o *outcome, s *store.Settlement) {
 		slog.String("tls", o.tls),
 		slog.String("status", o.code()),
 		slog.String("reply", clip(o.says())),
-		slog.Duration("age", now.Sub(j.msg.Accepted).Truncate(time.Millisecond)))
+		slog.Duration("age", age(&j.msg, now)))
 	if o.kind != delivered {
-		attrs = append(attrs, slog.String("stage", string(o.stage)), slog.Int("attempts", row.Attempts+1))
+		attrs = append(attrs, slog.String("stage", string(o.stage)), slog.Int("attempts", s.Progress.Attempts))
 	}
 	if o.kind == deferred && !s.Remove {
 		attrs = append(attrs, slog.Time("next", s.Due))
@@ -85,6 +85,16 @@ func (d *Deliverer) report(j *job, i int, o *outcome, s *store.Settlement) {
 		attrs = append(attrs, slog.Bool("may_come_twice", true))
 	}
 	d.log.LogAttrs(context.Background(), level, text, attrs...)
+}
+
+// age returns how long ago a message was accepted, to the millisecond. The store has
+// that to the second; the ID was made at MAIL, which tells more of it.
+func age(m *store.QueuedMessage, now time.Time) time.Duration {
+	begun := m.Accepted
+	if made := m.ID.Time(); made.After(begun) {
+		begun = made
+	}
+	return max(0, now.Sub(begun)).Truncate(time.Millisecond)
 }
 
 // maxLogged bounds what a peer can make a log line hold, in octets.

@@ -37,8 +37,8 @@ type Route struct {
 	Login *smtp.ClientLogin
 	// Source4 and Source6 are as in Options.
 	Source4, Source6 netip.Addr
-	// Keep holds the mail in the queue until it is asked for (ATRN) or its lifetime is
-	// over.
+	// Keep holds the mail in the queue until it is asked for (ATRN, ETRN) or its lifetime
+	// is over.
 	Keep bool
 	Why  string // of Keep, for people
 }
@@ -86,11 +86,12 @@ func distinct(routes []Route) []Route {
 // byMX is the way of mail that no route takes.
 var byMX = Route{Name: "mx"}
 
-// routeOf returns the way of a message to a domain.
-func (o *Options) routeOf(m *store.QueuedMessage, domain string) *Route {
+// routeOf returns the way of a message to a domain. Routes that keep mail don't count
+// for one whose hosts have called.
+func (o *Options) routeOf(m *store.QueuedMessage, domain string, called bool) *Route {
 	for i := range o.Routes {
 		r := &o.Routes[i]
-		if r.takes(m, domain) {
+		if r.takes(m, domain) && !(called && r.Keep) {
 			return r
 		}
 	}

@@ -101,14 +101,18 @@ func fitsAny(list []string, domain string) bool {
 // failed together is not tried together.
 const jitter = 0.2
 
+// chance returns where in the share that a pause is moved by it ends up: from -1 to 1.
+// Rows of one message that fail together have one, so that they stay together.
+func chance() float64 { return rand.Float64()*2 - 1 }
+
 // pause returns how long to wait after so many attempts.
-func (t *Terms) pause(attempts int) time.Duration {
+func (t *Terms) pause(attempts int, chance float64) time.Duration {
 	p := t.RetryFirst
 	for i := 1; i < attempts && p < t.RetryMax; i++ {
 		p *= 2
 	}
 	p = min(p, t.RetryMax)
-	return p + time.Duration((rand.Float64()*2-1)*jitter*float64(p))
+	return p + time.Duration(chance*jitter*float64(p))
 }
 
 // lifetime returns how long a message with a reverse-path is tried.
@@ -120,15 +124,15 @@ func (t *Terms) lifetime(from mail.Address) time.Duration {
 }
 
 // next returns when a row is tried again after an attempt that failed at now, and
-// false if its time is over. The last attempt is made at the very end, and one
+// false if its time is over: pause is how long it would wait. The last attempt is made at the very end, and one
 // when the sender would be told of the delay, so that the notice tells of a fresh
 // failure.
-func (t *Terms) next(now, begun time.Time, from mail.Address, attempts int, delayed bool) (time.Time, bool) {
+func (t *Terms) next(now, begun time.Time, from mail.Address, pause time.Duration, delayed bool) (time.Time, bool) {
 	end := begun.Add(t.lifetime(from))
 	if !now.Before(end) {
 		return time.Time{}, false
 	}
-	next := now.Add(t.pause(attempts))
+	next := now.Add(pause)
 	if late := begun.Add(t.DelayNotice); t.DelayNotice > 0 && !delayed && now.Before(late) && next.After(late) {
 		next = late
 	}

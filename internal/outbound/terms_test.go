@@ -18,7 +18,7 @@ func TestPausesDoubleUpToTheLongest(t *testing.T) {
 		}
 		want *= time.Minute
 		for range 100 {
-			got := terms.pause(attempts)
+			got := terms.pause(attempts, chance())
 			if d := got - want; max(d, -d) > want/5 {
 				t.Fatalf("after %d attempts: got %v, want about %v", attempts, got, want)
 			}
@@ -30,11 +30,11 @@ func TestTheLastAttemptIsAtTheEnd(t *testing.T) {
 	terms := Terms{Lifetime: time.Hour}.over(defaultTerms)
 	accepted := time.Unix(1e9, 0)
 	from := mail.Address{Local: "a", Domain: "b"}
-	next, ok := terms.next(accepted.Add(59*time.Minute), accepted, from, 9, true)
+	next, ok := terms.next(accepted.Add(59*time.Minute), accepted, from, 4*time.Hour, true)
 	if !ok || next != accepted.Add(time.Hour) {
 		t.Errorf("got %v %v, want the end", next, ok)
 	}
-	if _, ok := terms.next(accepted.Add(time.Hour), accepted, from, 9, true); ok {
+	if _, ok := terms.next(accepted.Add(time.Hour), accepted, from, 4*time.Hour, true); ok {
 		t.Error("there is an attempt after the end")
 	}
 }

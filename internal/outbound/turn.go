@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"strings"
 	"time"
@@ -53,7 +54,7 @@ func (d *Deliverer) Flush(ctx context.Context, c *smtp.Client, node smtp.Node) (
 	}
 	d.flushing[node] = true
 	d.workers.Add(1)
-	go d.flush(d.ctx, node, below)
+	go d.flush(d.ctx, node, below, c.Remote)
 	return smtp.FlushBegun, nil
 }
 
@@ -75,19 +76,57 @@ func (d *Deliverer) mayFlush(c *smtp.Client, domain string) bool {
 }
 
 // flush makes what waits for a domain due now, and forgets that its hosts could
-// not be reached.
-func (d *Deliverer) flush(ctx context.Context, node smtp.Node, below bool) {
+// not be reached, and that a route keeps it.
+func (d *Deliverer) flush(ctx context.Context, node smtp.Node, below bool, remote netip.AddrPort) {
 	defer d.workers.Done()
 	wanted := func(domain string) bool {
 		return domain == node.Name || below && strings.HasSuffix(domain, "."+node.Name)
 	}
+	d.call(node.Name)
 	n, err := d.Retry(ctx, func(_ *store.QueuedMessage, r *store.Row) bool {
-		return wanted(r.Recipient.Address.Domain) && !isHeldBack(r, d.o.Now())
+		domain := r.Recipient.Address.Domain
+		if !wanted(domain) || isHeldBack(r, d.o.Now()) {
+			return false
+		}
+		d.call(domain)
+		return true
 	})
-	d.log.Info("delivery was asked for", "node", node.Name, "rows", n, "error", err)
+	attrs := []any{"node", node.Name, "remote", remote.String(), "rows", n}
+	if err != nil {
+		attrs = append(attrs, "error", err)
+	}
+	d.log.Info("delivery was asked for", attrs...)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.flushing, node)
+}
+
+// callTime is how long after ETRN a domain's hosts are taken for connected: mail for
+// it is not kept for them.
+const callTime = 10 * time.Minute
+
+// maxCalled is how many domains are known to be connected at most.
+const maxCalled = 10_000
+
+// call notes that a domain's hosts have asked for its mail.
+func (d *Deliverer) call(domain string) {
+	now := d.o.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, ok := d.called[domain]; !ok && len(d.called) >= maxCalled {
+		maps.DeleteFunc(d.called, func(_ string, until time.Time) bool { return !now.Before(until) })
+		if len(d.called) >= maxCalled {
+			return
+		}
+	}
+	d.called[domain] = now.Add(callTime)
+}
+
+// hasCalled reports whether a domain's hosts have asked for its mail a moment ago.
+func (d *Deliverer) hasCalled(domain string, now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return now.Before(d.called[domain])
 }
 
 // isHeldBack reports whether a row waits for the time that its sender has set (RFC
