@@ -20,7 +20,8 @@ type queueing struct {
 	to      []string
 	warrant store.Warrant // zero: alice's
 	age     time.Duration
-	text    string // empty: a small message
+	hold    time.Time // set: its sender holds it back until then, and so long it is not due
+	text    string    // empty: a small message
 }
 
 // enqueue puts a message into the queue, due in an hour, and returns its id.
@@ -35,6 +36,9 @@ func enqueue(t *testing.T, m *storetest.Model, q queueing) mail.ID {
 	must(t, err)
 	accepted := time.Now().Add(-q.age)
 	on := store.Onward{ID: mail.NewID(accepted), Due: time.Now().Add(time.Hour)}
+	if !q.hold.IsZero() {
+		on.Due, on.Envelope.Hold = q.hold, q.hold
+	}
 	if q.from != "" {
 		on.Envelope.From = address(t, q.from)
 	}

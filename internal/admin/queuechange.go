@@ -96,14 +96,24 @@ type changeItem struct {
 }
 
 // rowsChange changes rows of a message, all or none, and returns how many.
-type rowsChange func(ctx context.Context, id mail.ID, rows []int) (int, error)
+type rowsChange func(ctx context.Context, m *store.QueuedMessage, rows []int) (int, error)
 
-// queueChange returns what does a change that the store makes.
+// queueChange returns what does a change that the store makes. What its sender holds
+// back (FUTURERELEASE, RFC 4865) is not sent sooner for being released, nor for a retry
+// that does not name it.
 func queueChange(do store.RowChange) func(*service, *call, QueueChange) (any, error) {
 	return func(s *service, c *call, q QueueChange) (any, error) {
 		w := &changing{s: s, c: c, q: q, revive: do == store.ReleaseRows || do == store.RetryRows}
-		w.do = func(ctx context.Context, id mail.ID, rows []int) (int, error) {
-			return s.store.ChangeRows(ctx, id, rows, do, time.Now())
+		now := time.Now()
+		if do == store.RetryRows {
+			w.leave = func(m *store.QueuedMessage) bool { return m.Envelope.Hold.After(now) }
+		}
+		w.do = func(ctx context.Context, m *store.QueuedMessage, rows []int) (int, error) {
+			at := time.Now()
+			if do == store.ReleaseRows && m.Envelope.Hold.After(at) {
+				at = m.Envelope.Hold
+			}
+			return s.store.ChangeRows(ctx, m.ID, rows, do, at)
 		}
 		return nil, w.run()
 	}
@@ -121,8 +131,8 @@ func queueBounce(s *service, c *call, q QueueChange) (any, error) {
 		return nil, err
 	}
 	w := &changing{s: s, c: c, q: q}
-	w.do = func(ctx context.Context, id mail.ID, rows []int) (int, error) {
-		return s.deliverer.Bounce(ctx, id, rows, q.Why)
+	w.do = func(ctx context.Context, m *store.QueuedMessage, rows []int) (int, error) {
+		return s.deliverer.Bounce(ctx, m.ID, rows, q.Why)
 	}
 	return nil, w.run()
 }
@@ -134,6 +144,7 @@ type changing struct {
 	q      QueueChange
 	rules  queueRules
 	do     rowsChange
+	leave  func(m *store.QueuedMessage) bool // what only its name means; may be nil
 	revive bool
 
 	mu   sync.Mutex // guards what is below, and c.emit
@@ -213,6 +224,7 @@ func (w *changing) walk() error {
 			w.end(err)
 		case err != nil:
 			w.problem(&m, nil, err.Error())
+		case w.leave != nil && w.leave(&m):
 		case len(w.rules.rows(&m)) > 0:
 			select {
 			case queued <- m:
@@ -273,7 +285,7 @@ func (w *changing) message(ctx context.Context, m *store.QueuedMessage) {
 // change changes rows, and returns those that it failed for.
 func (w *changing) change(ctx context.Context, m *store.QueuedMessage, rows []store.Row) ([]store.Row, error) {
 	for range changeTries {
-		n, err := w.do(ctx, m.ID, indexes(rows))
+		n, err := w.do(ctx, m, indexes(rows))
 		w.mu.Lock()
 		w.done.Changed += int64(n)
 		w.mu.Unlock()

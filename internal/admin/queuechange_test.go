@@ -78,6 +78,31 @@ func TestRowsAreHeldReleasedRetriedAndDropped(t *testing.T) {
 	})
 }
 
+// RFC 4865: what a sender has set a time for goes then, unless somebody wants just that
+// message to go sooner.
+func TestNoChangeOfManySendsWhatASenderHoldsBack(t *testing.T) {
+	bothWays(t, func(t *testing.T, m *storetest.Model, c *Client) {
+		until := time.Now().Add(24 * time.Hour).Truncate(time.Second)
+		id := enqueue(t, m, queueing{from: "alice@example.org", to: []string{"b@example.net"}, hold: until})
+		enqueue(t, m, queueing{from: "alice@example.org", to: []string{"c@example.net"}})
+		due := func() time.Time {
+			q, err := m.QueuedMessage(t.Context(), id)
+			must(t, err)
+			return q.Rows[0].Due
+		}
+		if done, _ := change(t, c, "retry", QueueChange{All: true}); done.Changed != 1 || !due().Equal(until) {
+			t.Errorf("retry of all: got %+v, due %v", done, due())
+		}
+		change(t, c, "hold", QueueChange{All: true})
+		if done, _ := change(t, c, "release", QueueChange{All: true}); done.Changed != 2 || !due().Equal(until) {
+			t.Errorf("release of all: got %+v, due %v, want %v", done, due(), until)
+		}
+		if done, _ := change(t, c, "retry", QueueChange{ID: id.String()}); done.Changed != 1 || !due().Before(until) {
+			t.Errorf("retry by name: got %+v, due %v", done, due())
+		}
+	})
+}
+
 func TestChangeNeedsToKnowWhichRows(t *testing.T) {
 	bothWays(t, func(t *testing.T, m *storetest.Model, c *Client) {
 		id := enqueue(t, m, queueing{from: "a@example.org", to: []string{"b@example.net"}})

@@ -41,7 +41,7 @@ func (a *app) queueHoldCommand() *cobra.Command {
 func (a *app) queueReleaseCommand() *cobra.Command {
 	return a.queueChangeCommand(&queueVerb{
 		name: "release", short: "Let rows go that were held", done: "Released %s.",
-		long:    "Let rows go that were held: they are due now.",
+		long:    "Let rows go that were held: they are due now, or when their sender wants it (\"postrider\nheld\").",
 		example: "  postrider queue release --state held --domain example.net\n  postrider queue release 01m7q4p2vj8kq3x5c9d6t0w1ze --row 2",
 	})
 }
@@ -49,7 +49,7 @@ func (a *app) queueReleaseCommand() *cobra.Command {
 func (a *app) queueRetryCommand() *cobra.Command {
 	return a.queueChangeCommand(&queueVerb{
 		name: "retry", short: "Try rows now that would be tried later", done: "Made %s due.",
-		long:    "Try rows now that would be tried later, also when their hosts could not be reached a\nmoment ago. Rows that are held stay so, and so do those of a frozen destination.",
+		long:    "Try rows now that would be tried later, also when their hosts could not be reached a\nmoment ago. Rows that are held stay so, and so do those of a frozen destination.\nWhat its sender holds back until a time (\"postrider held\") is tried only if it is named.",
 		example: "  postrider queue retry --domain example.net\n  postrider queue retry --all",
 	})
 }

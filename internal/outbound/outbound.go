@@ -97,7 +97,8 @@ type Content interface {
 type Notification struct {
 	ID     mail.ID
 	To     mail.Address
-	What   string // for the log: "failure notice", …
+	What   string  // for the log: "failed", "delayed", …
+	About  mail.ID // the message that it tells of
 	UTF8   bool
 	Write  func(w io.Writer) error
 	Settle []store.Settlement

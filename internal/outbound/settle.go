@@ -261,7 +261,7 @@ func (d *Deliverer) originate(ctx context.Context, id mail.ID, n *notice, origin
 		note.Original, note.OriginalSize = original, original.Size()
 	}
 	return d.o.Originate(ctx, Notification{
-		ID: id, To: n.to, What: n.what, UTF8: note.UTF8(), Settle: n.settle,
+		ID: id, To: n.to, What: n.what, About: n.msg.AcceptID, UTF8: note.UTF8(), Settle: n.settle,
 		Write: func(w io.Writer) error {
 			_, err := note.WriteTo(w)
 			return err

@@ -47,7 +47,7 @@ func (r *Receiver) tellOfSuccess(ctx context.Context, e *mail.Envelope, all []to
 		return
 	}
 	err := r.Originate(ctx, Original{
-		ID: n.ID, To: n.To, What: "delivery notification", UTF8: n.UTF8(),
+		ID: n.ID, To: n.To, What: "delivery notification", About: e.ID, UTF8: n.UTF8(),
 		Write: func(w io.Writer) error {
 			_, err := n.WriteTo(w)
 			return err

@@ -22,6 +22,8 @@ type Original struct {
 	To mail.Address
 	// What says what it is, in a word or two: for the log and the queue.
 	What string
+	// About is the message that it tells of, as its sender knows it; may be zero.
+	About mail.ID
 	// UTF8 says that it needs SMTPUTF8 on its way (RFC 6531).
 	UTF8 bool
 	// Write writes the message, header first, with CRLF.
@@ -144,9 +146,17 @@ func (r *Receiver) originated(ctx context.Context, o Original, w *route, octets 
 	r.m.copies.WithLabelValues(roleServer).Add(float64(len(w.targets)))
 	r.m.onward.WithLabelValues(roleServer).Add(float64(w.remote()))
 	r.m.octets.WithLabelValues(roleServer).Add(float64(octets))
-	r.o.Logger.LogAttrs(ctx, slog.LevelInfo, "message originated",
-		slog.String("message", o.ID.String()), slog.String("what", o.What), slog.String("to", o.To.String()),
-		slog.Int("copies", len(w.targets)), slog.Int("onward", w.remote()), slog.Int64("octets", octets))
+	r.o.Logger.LogAttrs(ctx, slog.LevelInfo, "message originated", append(o.attrs(),
+		slog.Int("copies", len(w.targets)), slog.Int("onward", w.remote()), slog.Int64("octets", octets))...)
+}
+
+// attrs are what the log says of a message of our own.
+func (o *Original) attrs() []slog.Attr {
+	all := append(make([]slog.Attr, 0, 7), slog.String("message", o.ID.String()), slog.String("what", o.What))
+	if !o.About.IsZero() {
+		all = append(all, slog.String("about", o.About.String()))
+	}
+	return append(all, slog.String("to", o.To.String()))
 }
 
 // abandon settles the rows of a message for nobody.
@@ -159,7 +169,6 @@ func (r *Receiver) abandon(ctx context.Context, o Original) error {
 			return err
 		}
 	}
-	r.o.Logger.LogAttrs(ctx, slog.LevelWarn, "nobody can be told: the address leads nowhere",
-		slog.String("message", o.ID.String()), slog.String("what", o.What), slog.String("to", o.To.String()))
+	r.o.Logger.LogAttrs(ctx, slog.LevelWarn, "nobody can be told: the address leads nowhere", o.attrs()...)
 	return nil
 }

@@ -75,8 +75,13 @@ func TestTheServersOwnMailGoesWhereItLeads(t *testing.T) {
 	if got := s.inbox("full")[0]; !strings.HasPrefix(got, "Return-Path: <>\r\nDelivered-To: full@example.test\r\nReceived: by ") {
 		t.Errorf("got %s", got)
 	}
-	if !strings.Contains(s.log.String(), `msg="message originated"`) {
-		t.Error("it is not logged")
+	o := notice(t, "full@example.test")
+	o.ID, o.About = mail.NewID(testTime), mail.NewID(testTime)
+	if err := s.receiver.Originate(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if log := s.log.String(); !strings.Contains(log, `msg="message originated"`) || !strings.Contains(log, "about="+o.About.String()) {
+		t.Errorf("it is not logged, with what it tells of:\n%s", log)
 	}
 }
 
