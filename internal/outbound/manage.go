@@ -101,9 +101,12 @@ func (d *Deliverer) HopOf(destination string) string {
 // Revive says that rows of these destinations may be due now, and that their hops
 // are to be tried though they could not be reached.
 func (d *Deliverer) Revive(destinations ...string) {
-	all := make(map[string]bool, len(destinations))
+	d.mu.Lock()
 	for _, name := range destinations {
-		all[name] = true
+		if h := d.sites[name]; h != nil {
+			h.failed, h.deadUntil = nil, time.Time{}
+		}
 	}
-	d.revive(all)
+	d.mu.Unlock()
+	d.Kick(destinations...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,8 +44,8 @@ func (d *Deliverer) Flush(ctx context.Context, c *smtp.Client, node smtp.Node) (
 	below := node.Kind == smtp.NodeDomain
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.ctx == nil || d.stopped {
-		return 0, fault.Newf(fault.Transient, op, "nothing is sent now")
+	if !d.running() {
+		return 0, errNotRunning(op)
 	}
 	if d.flushing[node] {
 		return smtp.FlushBegun, nil
@@ -58,12 +59,18 @@ func (d *Deliverer) Flush(ctx context.Context, c *smtp.Client, node smtp.Node) (
 	return smtp.FlushBegun, nil
 }
 
+// running reports whether mail is sent and settled, under mu.
+func (d *Deliverer) running() bool { return d.ctx != nil && !d.stopped }
+
+func errNotRunning(op string) error { return fault.Newf(fault.Transient, op, "nothing is sent now") }
+
 func (d *Deliverer) mayFlush(c *smtp.Client, domain string) bool {
-	for _, t := range d.o.Turns {
+	for i := range d.o.Turns {
+		t := &d.o.Turns[i]
 		if !fitsAny(t.Domains, domain) {
 			continue
 		}
-		if c.Account != 0 && t.Account != "" && strings.EqualFold(t.Account, c.Login) {
+		if t.isOf(c) {
 			return true
 		}
 		for _, n := range t.Networks {
@@ -164,22 +171,8 @@ func (d *Deliverer) Retry(ctx context.Context, want func(m *store.QueuedMessage,
 		}
 		n += changed
 	}
-	d.revive(domains)
+	d.Revive(slices.Collect(maps.Keys(domains))...)
 	return n, nil
-}
-
-// revive forgets that the hops of domains could not be reached.
-func (d *Deliverer) revive(domains map[string]bool) {
-	var names []string
-	d.mu.Lock()
-	for name := range domains {
-		if h := d.sites[name]; h != nil {
-			h.failed, h.deadUntil = nil, time.Time{}
-		}
-		names = append(names, name)
-	}
-	d.mu.Unlock()
-	d.Kick(names...)
 }
 
 // Turn implements smtp.Turner: what waits for a client's domains goes out over its
@@ -194,6 +187,12 @@ func (d *Deliverer) Turn(ctx context.Context, c *smtp.Client, domains []string) 
 		if !fitsAny(allowed, name) {
 			return nil, fault.Newf(fault.Denied, op, "%s may not ask for %s", c.Login, name)
 		}
+	}
+	d.mu.Lock()
+	running := d.running()
+	d.mu.Unlock()
+	if !running {
+		return nil, errNotRunning(op)
 	}
 	waiting, err := d.waiting(ctx, allowed, domains)
 	if err != nil || len(waiting) == 0 {
@@ -211,12 +210,17 @@ func (d *Deliverer) Turn(ctx context.Context, c *smtp.Client, domains []string) 
 
 // turnsOf returns the domains that a client's account may ask for.
 func (d *Deliverer) turnsOf(c *smtp.Client) (domains []string) {
-	for _, t := range d.o.Turns {
-		if c.Account != 0 && t.Account != "" && strings.EqualFold(t.Account, c.Login) {
+	for i := range d.o.Turns {
+		if t := &d.o.Turns[i]; t.isOf(c) {
 			domains = append(domains, t.Domains...)
 		}
 	}
 	return domains
+}
+
+// isOf reports whether a client has logged in to the account.
+func (t *Turn) isOf(c *smtp.Client) bool {
+	return c.Account != 0 && t.Account != "" && strings.EqualFold(t.Account, c.Login)
 }
 
 // waiting returns those of the domains wanted, or of all that are allowed, for
@@ -249,6 +253,7 @@ func (d *Deliverer) waiting(ctx context.Context, allowed, wanted []string) (name
 // turning gives a turned connection what waits for its domains.
 type turning struct {
 	conversation
+	awaited bool // the Deliverer does not stop before it has ended
 	domains []string
 	// heldBack are leases of what is not to be sent yet. They are kept to the end, so
 	// that it is not leased again and again; maxHeldBack at most.
@@ -259,9 +264,21 @@ type turning struct {
 const maxHeldBack = 10_000
 
 // farFuture is when every row is due: who has called gets all, whenever it would
-// have been tried, but for what its sender has held back. All that is leased so is settled or given back when the
-// connection ends.
+// have been tried, but for what its sender has held back. All that is leased so is
+// settled or given back when the connection ends.
 const farFuture = 100 * 365 * 24 * time.Hour
+
+// begin has the Deliverer wait for the end: what is sent has to be settled, or it
+// would be sent again after the next start. If it has stopped already nothing is sent.
+func (s *turning) begin() {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if s.awaited = s.d.running(); s.awaited {
+		s.d.workers.Add(1)
+		return
+	}
+	s.domains = nil
+}
 
 // Next implements smtp.Source.
 func (s *turning) Next(ctx context.Context, peer *smtp.Peer) *smtp.Outgoing {
@@ -326,12 +343,22 @@ func (s *turning) close() {
 	// While all of a domain was leased the schedule may have forgotten it.
 	s.d.Kick(s.leased...)
 	s.leased = nil
+	if s.awaited {
+		s.awaited = false
+		s.d.workers.Done()
+	}
 }
 
 // turned is a turned connection's session.
 type turned struct {
 	session.Session
 	src *turning
+}
+
+// Start implements session.Session.
+func (t *turned) Start(c *session.Conn) session.Step {
+	t.src.begin()
+	return t.Session.Start(c)
 }
 
 // Event implements session.Session.

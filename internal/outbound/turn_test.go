@@ -298,6 +298,36 @@ func TestHopsAreShown(t *testing.T) {
 	})
 }
 
+// What a turned connection has sent when the server stops is settled all the same:
+// else it would come twice.
+func TestTheDelivererStopsAfterItsTurnedConnections(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := branch(t)
+		s.queue("alice@example.org", nil, "bob@remote.test")
+		synctest.Wait()
+		ended := make(chan *sinktest.Sink)
+		go func() {
+			ended <- s.turn(sinktest.Options{On: func(c sinktest.Command) sinktest.Answer {
+				if c.Verb == "END" {
+					return sinktest.Answer{Delay: time.Minute}
+				}
+				return sinktest.Answer{}
+			}})
+		}()
+		synctest.Wait()
+		s.stop()
+		if n := len((<-ended).Messages()); n != 1 {
+			t.Fatalf("got %d messages, want 1", n)
+		}
+		if u, _ := s.store.QueueUsage(t.Context()); u.Rows != 0 {
+			t.Errorf("%d rows are left, and would be sent again", u.Rows)
+		}
+		if session, err := s.d.Turn(t.Context(), caller("branch@example.org", "198.51.100.1:4000"), nil); session != nil || !fault.Is(err, fault.Transient) {
+			t.Errorf("afterwards: got %v, %v", session, err)
+		}
+	})
+}
+
 // turn gives a caller what waits, on a connection to a sink.
 func (s *site) turn(o sinktest.Options, domains ...string) *sinktest.Sink {
 	s.t.Helper()
