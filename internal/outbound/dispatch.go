@@ -335,7 +335,8 @@ func (d *Deliverer) pass(ctx context.Context, l *store.Leased, name string, know
 		d.setAside(ctx, l, name)
 		return
 	}
-	route := d.o.routeOf(&l.Message, name, d.hasCalled(name, now))
+	called := d.hasCalled(name, now)
+	route := d.o.routeOf(&l.Message, name, called)
 	j := &job{msg: l.Message, fences: l.Fences, route: route, domain: name, latest: now.Add(leaseWait)}
 	if by := j.msg.Envelope.DeliverBy; by.Mode == mail.ByReturn && !by.Deadline.IsZero() && !now.Before(by.Deadline) {
 		d.finish(j, all(j, tooLate))
@@ -345,6 +346,7 @@ func (d *Deliverer) pass(ctx context.Context, l *store.Leased, name string, know
 		d.finish(j, all(j, kept(route)))
 		return
 	}
+	j.called = called && d.o.routeOf(&l.Message, name, false).Keep
 	d.mu.Lock()
 	h := d.hop(route, &j.msg, name)
 	h.used = now

@@ -12,6 +12,8 @@ type job struct {
 	fences []uint64            // one a row
 	route  *Route
 	domain string // of the first row
+	// called says that a route would keep it, had its host not called.
+	called bool
 	// latest is when it must have been taken by a connection: its lease ends leaseTime
 	// - leaseWait later.
 	latest time.Time

@@ -82,6 +82,26 @@ func TestETRNHasKeptMailSent(t *testing.T) {
 	})
 }
 
+// The domain's MX may be this server alone: its host gets the mail by ATRN.
+func TestACallReturnsNothingToItsSender(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, func(_ *site, o *Options) {
+			o.Turns = []Turn{{Domains: []string{"gone.test"}, Account: "branch@example.org"}}
+			o.Routes = []Route{{Name: "branch", Domains: []string{"gone.test"}, Keep: true}}
+		})
+		id := s.queue("alice@example.org", nil, "bob@gone.test")
+		synctest.Wait()
+		if _, err := s.d.Flush(t.Context(), caller("branch@example.org", "198.51.100.9:4000"), smtp.Node{Name: "gone.test"}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		rows := s.rows(id)
+		if len(rows) != 1 || rows[0].Attempts != 0 || !strings.Contains(rows[0].Reply, "gone.test") || len(s.told()) != 0 {
+			t.Errorf("got %+v, told %v", rows, s.told())
+		}
+	})
+}
+
 // They fit into one transaction again (RFC 5321 §4.5.4.1).
 func TestRecipientsThatFailTogetherAreTriedTogether(t *testing.T) {
 	bubble(t, func(t *testing.T) {
