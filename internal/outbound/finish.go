@@ -101,7 +101,7 @@ func (d *Deliverer) settlement(j *job, i int, o *outcome, now time.Time, luck fl
 		}
 		return s, d.tell(j, row, o, dsn.Relayed, s.Progress)
 	}
-	if j.called && o.kind == failed && o.reply == nil && o.host == "" {
+	if j.called && o.kind == failed && o.reply == nil && o.stage == "" {
 		// The DNS does not lead to the host that has called: it may know ATRN.
 		o.kind, o.untried = deferred, true
 	}
