@@ -170,7 +170,7 @@ func clipText(s string) string {
 	if len(s) <= maxFailure {
 		return strings.Clone(s)
 	}
-	return strings.ToValidUTF8(s[:maxFailure], "") + "…"
+	return mail.Cut(s, maxFailure) + "…"
 }
 
 // emitDestinations sends the destinations, with what is not in their rows.

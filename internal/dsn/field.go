@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"postrider/internal/mail"
 )
 
 // field appends a field, folded at spaces. A word that is too long for a line is
@@ -28,7 +30,7 @@ const maxExact = 900
 
 // exact appends a field as it is, white space included.
 func exact(b *strings.Builder, name, value string) {
-	b.WriteString(name + ": " + cut(value, maxExact) + "\r\n")
+	b.WriteString(name + ": " + mail.Cut(value, maxExact) + "\r\n")
 }
 
 // encodedWords returns a text as RFC 2047 has it in a header, or as it is if it is

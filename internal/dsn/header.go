@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"postrider/internal/mail"
 	"postrider/internal/message"
 )
 
@@ -21,7 +22,7 @@ func (o *returned) value(name string) string {
 
 // subject returns the original's subject as people read it, or "".
 func (o *returned) subject() string {
-	raw := cut(o.value("Subject"), 4*maxSubject)
+	raw := mail.Cut(o.value("Subject"), 4*maxSubject)
 	decoded, err := new(mime.WordDecoder).DecodeHeader(raw) // RFC 2047
 	if err != nil {
 		decoded = raw // of a character set that is not known here

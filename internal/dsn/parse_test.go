@@ -288,7 +288,7 @@ func TestWhatOthersSayCanDoNothing(t *testing.T) {
 			n.Original, n.OriginalSize = strings.NewReader(original), int64(len(original))
 			r := &n.Recipients[0]
 			r.Reply, r.Remote, r.ORcpt, r.Status, r.Stage = text, text, "rfc822;"+text, text, text
-			r.Address.Local = cut(text, 64)
+			r.Address.Local = mail.Cut(text, 64)
 			if eai {
 				n.To, n.Envelope.SMTPUTF8 = address("ü@example.org"), true
 			}
@@ -400,7 +400,7 @@ func FuzzNotice(f *testing.F) {
 			n.To = address("ü@example.org")
 		}
 		if flags&8 != 0 {
-			r.ORcpt = "utf-8;" + cut(reply, 400)
+			r.ORcpt = "utf-8;" + mail.Cut(reply, 400)
 		}
 		if flags&16 != 0 {
 			n.MaxReturn = 0

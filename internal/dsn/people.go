@@ -224,7 +224,7 @@ func (n *Notice) writeReply(b *strings.Builder, r *Recipient) {
 		wrap(b, "", "For those who run mail servers:")
 	}
 	b.WriteString("\r\n")
-	lines := strings.Split(strings.Trim(cut(r.told(), maxReply), "\r\n"), "\n")
+	lines := strings.Split(strings.Trim(mail.Cut(r.told(), maxReply), "\r\n"), "\n")
 	for i, line := range lines {
 		if i == maxReplyLines {
 			b.WriteString("    > ...\r\n")

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"postrider/internal/mail"
 )
 
 // Limits of what others have said, in octets, and of lines.
@@ -36,7 +38,7 @@ func shown(s string, limit int) string {
 			continue
 		}
 		if b.Len()+utf8.RuneLen(r)+1 > limit {
-			return strings.TrimSpace(cut(b.String(), limit-3)) + "..."
+			return strings.TrimSpace(mail.Cut(b.String(), limit-3)) + "..."
 		}
 		if space {
 			b.WriteByte(' ')
@@ -45,18 +47,6 @@ func shown(s string, limit int) string {
 		b.WriteRune(r)
 	}
 	return b.String()
-}
-
-// cut returns at most n octets of a text, whole characters.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	n = max(n, 0)
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }
 
 // ascii returns a text with what is not ASCII in the form of RFC 6533 §3, as
@@ -93,7 +83,7 @@ func hostName(s string) string {
 			return r
 		}
 		return '_'
-	}, cut(s, maxName))
+	}, mail.Cut(s, maxName))
 }
 
 // splitRemote takes "name [address]" apart.
@@ -111,7 +101,7 @@ func words(text string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for word := range strings.FieldsSeq(text) {
 			for len(word) > maxWord {
-				piece := cut(word, maxWord)
+				piece := mail.Cut(word, maxWord)
 				if !yield(piece) {
 					return
 				}

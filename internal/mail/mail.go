@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // AccountID names an account for ever: it is never used again, also when an
@@ -168,6 +169,18 @@ type Recipient struct {
 
 // FormatDate returns t as a trace field's date-time, in UTC.
 func FormatDate(t time.Time) string { return t.UTC().Format("Mon, 2 Jan 2006 15:04:05 +0000") }
+
+// Cut returns the beginning of a text, at most n octets of it and whole characters.
+func Cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	end := max(n, 0)
+	for end > max(n-utf8.UTFMax, 0) && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
+}
 
 // Octets formats a count of octets for people, as "1.5 MiB".
 func Octets(n int64) string {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"postrider/internal/mail"
 	"postrider/internal/store"
 )
 
@@ -102,7 +103,7 @@ const maxLogged = 256
 
 func clip(s string) string {
 	if len(s) > maxLogged {
-		return s[:maxLogged] + "…"
+		return mail.Cut(s, maxLogged) + "…"
 	}
 	return s
 }

@@ -165,7 +165,7 @@ const (
 
 func clip(s string) string {
 	if len(s) > maxLoggedText {
-		return s[:maxLoggedText] + "…"
+		return mail.Cut(s, maxLoggedText) + "…"
 	}
 	return s
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"iter"
 	"time"
-	"unicode/utf8"
 
 	"postrider/internal/mail"
 )
@@ -230,22 +229,11 @@ type RowProgress struct {
 // Bounded returns p as engines keep it: its texts cut to MaxRowText octets, between
 // characters, and its time to the second.
 func (p RowProgress) Bounded() RowProgress {
-	p.Host, p.Reply = cutText(p.Host), cutText(p.Reply)
+	p.Host, p.Reply = mail.Cut(p.Host, MaxRowText), mail.Cut(p.Reply, MaxRowText)
 	if !p.Last.IsZero() {
 		p.Last = p.Last.Truncate(time.Second).UTC()
 	}
 	return p
-}
-
-func cutText(s string) string {
-	if len(s) <= MaxRowText {
-		return s
-	}
-	n := MaxRowText
-	for n > MaxRowText-utf8.UTFMax && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }
 
 // MaxRowText is the longest RowProgress.Host and Reply, in octets each; engines
