@@ -123,8 +123,8 @@ func (c *conversation) Done(_ *smtp.Outgoing, r *smtp.Result) {
 }
 
 // further takes recipients out of a job and its result that the host has refused
-// only since it had so many already, and puts them back (RFC 5321 §4.5.3.1.10). Each transaction of a message delivers to one at least, so that it
-// comes to an end.
+// only since it had so many already, and puts them back (RFC 5321 §4.5.3.1.10). Each
+// transaction of a message delivers to one at least, so that it comes to an end.
 func (c *conversation) further(j *job, r *smtp.Result) {
 	many := func(rr smtp.RecipientResult) bool { return tooMany(&rr) }
 	taken := func(rr smtp.RecipientResult) bool { return rr.Reply != nil && rr.Reply.Code/100 == 2 }

@@ -70,7 +70,9 @@ const (
 	DefaultConnections = 500
 	DefaultIdle        = 2 * time.Second
 	DefaultConnect     = 30 * time.Second
-	DefaultMaxReturn   = 64 << 10
+	DefaultMaxReturn   = 64 << 10 // octets
+	DefaultGrace       = 30 * time.Second
+	DefaultPort        = 25
 )
 
 // Resolver is what a Deliverer asks the DNS; package resolver has it.
@@ -81,8 +83,8 @@ type Resolver interface {
 
 // Signer makes the fields that go on top of a message before it is sent.
 type Signer interface {
-	// Sign returns whole header lines, or nothing. Eightbit and the like are settled
-	// already: the content is as it will be sent.
+	// Sign returns whole header lines with CRLF, or nothing. The content is as it will
+	// be sent: whatever had to be converted has been.
 	Sign(ctx context.Context, m *store.QueuedMessage, content Content) ([]byte, error)
 }
 
@@ -138,7 +140,7 @@ type Options struct {
 	Port uint16
 	// IsSelf reports whether an address and port is one of our own listeners.
 	IsSelf func(netip.AddrPort) bool
-	// MaxReturn is the largest original that a notification brings back whole.
+	// MaxReturn is the largest original that a notification brings back whole, in octets.
 	MaxReturn int64
 	// Timeouts are those of RFC 5321 §4.5.3.2; zero: its own.
 	Timeouts Timeouts
@@ -151,6 +153,42 @@ type Options struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time
+}
+
+// withDefaults returns the options with what is not set.
+func (o Options) withDefaults() Options {
+	o.Terms = o.Terms.over(defaultTerms)
+	o.Routes = distinct(o.Routes)
+	special := make([]Special, len(o.Special))
+	for i, s := range o.Special {
+		special[i] = Special{s.Domains, s.Terms.over(o.Terms)}
+	}
+	o.Special = special
+	if o.Connections == 0 {
+		o.Connections = DefaultConnections
+	}
+	if o.Idle == 0 {
+		o.Idle = DefaultIdle
+	}
+	if o.Connect == 0 {
+		o.Connect = DefaultConnect
+	}
+	if o.MaxReturn == 0 {
+		o.MaxReturn = DefaultMaxReturn
+	}
+	if o.Grace == 0 {
+		o.Grace = DefaultGrace
+	}
+	if o.Port == 0 {
+		o.Port = DefaultPort
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
 }
 
 // Timeouts are how long a server may take; see smtp.ClientOptions.

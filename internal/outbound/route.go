@@ -14,7 +14,7 @@ import (
 
 // Route is a way that some mail goes.
 type Route struct {
-	// Name stands in logs, and in HopKey.
+	// Name stands in logs, and in HopStatus.Hop.
 	Name string
 	// Domains, Senders and Accounts say which mail takes it; an empty list is all.
 	// Domains are names, ".name" for all below, or "*". Senders are reverse-paths,

@@ -29,7 +29,7 @@ type Terms struct {
 	DelayNotice time.Duration
 }
 
-// DefaultTerms are what holds where nothing is said. RFC 5321 §4.5.4.1 asks for
+// defaultTerms are what holds where nothing is said. RFC 5321 §4.5.4.1 asks for
 // retries of half an hour and more in general, sooner at first, and for giving up
 // after four to five days.
 var defaultTerms = Terms{
