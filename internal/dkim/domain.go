@@ -5,14 +5,11 @@ import (
 	"postrider/internal/message"
 )
 
-// SigningDomain returns the domain that is to sign a message with this header
-// (which ends where its body begins): that of the authors in From, which DMARC looks
-// at. It is empty when there is no From field, or more than one, when it can't be
-// read, or when its authors are of several domains. A key of example.org does not
-// sign for sub.example.org: who has mail there makes a key there.
-func SigningDomain(b []byte) string { return parseHeader(b).author() }
-
-// author is SigningDomain of a header that has been read.
+// author returns the domain that is to sign a message with this header: that of the
+// authors in From, which DMARC looks at. It is empty when there is no From field, or
+// more than one, when it can't be read, or when its authors are of several domains. A
+// key of example.org does not sign for sub.example.org: who has mail there makes a key
+// there.
 func (h *header) author() string {
 	if h.count("From") != 1 {
 		return ""

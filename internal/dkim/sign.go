@@ -63,7 +63,7 @@ func NewSigner(keys *Keys, s Settings) *Signer { return &Signer{keys: keys, sett
 // which the domain has an active key, made in one reading. It returns nothing if
 // there is none. Content has CRLF line ends and is not changed.
 //
-// Domain is in its canonical form, as SigningDomain returns it. TooLarge: the header
+// Domain is in its canonical form, as mail.ParseDomain returns it. TooLarge: the header
 // is longer than MaxHeader, and can't be signed.
 func (s *Signer) Sign(ctx context.Context, domain string, content io.ReaderAt, size int64) ([]byte, error) {
 	keys, err := s.keys.signers(ctx, domain)
@@ -80,7 +80,7 @@ func (s *Signer) Sign(ctx context.Context, domain string, content io.ReaderAt, s
 	return s.sign(ctx, domain, keys, h, content, size)
 }
 
-// SignAuthor is Sign for the domain of the message's author (SigningDomain).
+// SignAuthor is Sign for the domain of the message's author, that of From.
 func (s *Signer) SignAuthor(ctx context.Context, content io.ReaderAt, size int64) ([]byte, error) {
 	const op = "sign for an author"
 	if some, err := s.keys.sign(ctx); err != nil || !some {

@@ -355,7 +355,7 @@ func TestMemoryDoesNotGrowWithBlankLines(t *testing.T) {
 	}
 }
 
-func TestSigningDomain(t *testing.T) {
+func TestTheDomainThatSignsIsTheOnlyOneInFrom(t *testing.T) {
 	for _, c := range []struct{ name, header, want string }{
 		{"one author", "From: Alice <alice@Example.ORG>\r\n\r\n", "example.org"},
 		{"a subdomain is its own", "From: a@sub.example.org\r\n\r\n", "sub.example.org"},
@@ -368,7 +368,7 @@ func TestSigningDomain(t *testing.T) {
 		{"empty", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := SigningDomain([]byte(c.header)); got != c.want {
+			if got := parseHeader([]byte(c.header)).author(); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})

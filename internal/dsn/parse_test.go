@@ -167,7 +167,7 @@ func TestANoticeCanBeSentToAHostOfSevenBits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			text := written(t, n)
 			var b strings.Builder
-			err := message.SevenBit(&b, strings.NewReader(text), int64(len(text)))
+			err := message.Lines(&b, strings.NewReader(text), int64(len(text)), false)
 			var form *message.FormError
 			switch {
 			case n.UTF8():

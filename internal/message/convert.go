@@ -27,12 +27,6 @@ var (
 	errTooManyDrops   = &FormError{Why: "too much outside of its parts is not allowed"}
 )
 
-// SevenBit writes a message to dst as lines of ASCII for a host that takes nothing
-// else (RFC 6152 §3): Lines without octets beyond ASCII.
-func SevenBit(dst io.Writer, src io.ReaderAt, size int64) error {
-	return Lines(dst, src, size, false)
-}
-
 // Lines writes a message, also one of BINARYMIME (RFC 3030), to dst as lines of at
 // most MaxLine octets that all end with CRLF and have no NUL; without eightBit, as
 // ASCII. Only what has to change does, in the way of ShortenLines: parts are encoded;

@@ -114,7 +114,7 @@ func TestAMessageBecomesSevenBit(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer
-			err := SevenBit(&b, strings.NewReader(c.content), int64(len(c.content)))
+			err := Lines(&b, strings.NewReader(c.content), int64(len(c.content)), false)
 			if err != nil || b.String() != c.want {
 				t.Errorf("%v, got\n%s\nwant\n%s", err, b.String(), c.want)
 			}
@@ -194,10 +194,10 @@ func TestAStoreThatFailsIsNoFormError(t *testing.T) {
 	down := errors.New("disk on fire")
 	content := "A: b\r\n\r\n" + strings.Repeat("ü", 40<<10)
 	f := &failing{after: 100, err: down}
-	if err := SevenBit(f, strings.NewReader(content), int64(len(content))); err != down {
+	if err := Lines(f, strings.NewReader(content), int64(len(content)), false); err != down {
 		t.Errorf("got %v, want %v", err, down)
 	}
-	if err := SevenBit(io.Discard, strings.NewReader(content[:100]), int64(len(content))); err == nil {
+	if err := Lines(io.Discard, strings.NewReader(content[:100]), int64(len(content)), false); err == nil {
 		t.Error("a message that ends early: got nil")
 	}
 }

@@ -1,8 +1,6 @@
 package outbound
 
-import (
-	"time"
-)
+import "time"
 
 // park has a destination wait until a hop has room for its rows, under mu.
 func (d *Deliverer) park(h *hop, name string, now time.Time) {

@@ -51,8 +51,10 @@ type Scheme struct {
 // New returns the scheme of a key of KeySize octets, which it keeps.
 func New(key []byte) *Scheme { return &Scheme{key} }
 
-// encoding has letters that survive hosts that change their case.
-var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+// digits are characters of five bits that survive hosts that change their case.
+const digits = "abcdefghijklmnopqrstuvwxyz234567"
+
+var encoding = base32.NewEncoding(digits).WithPadding(base32.NoPadding)
 
 // Is reports whether an address has the form of those that Forward makes.
 func Is(a mail.Address) bool {
@@ -196,8 +198,6 @@ func (s *Scheme) made(hash string, parts ...string) bool {
 func dayOf(t time.Time) int {
 	return int((t.Unix()/(24*60*60))%days+days) % days
 }
-
-const digits = "abcdefghijklmnopqrstuvwxyz234567"
 
 func dayText(n int) string { return string([]byte{digits[n/32], digits[n%32]}) }
 

@@ -17,7 +17,7 @@ const (
 	sendWithin   = 4 * time.Hour // after midnight UTC, at random (RFC 8460 §4.1)
 )
 
-// kept is a report's record.
+// keptReport is a report's record.
 type keptReport struct {
 	Results  results   `json:"results"`
 	Due      time.Time `json:"due"`
@@ -59,7 +59,7 @@ func (r *reporter) flush(ctx context.Context) {
 		}
 		if err != nil {
 			r.giveBack(key, counted)
-			r.log.Warn("results of TLS could not be written", "domain", key.domain, "err", err)
+			r.log.Warn("results of TLS could not be written", "domain", key.domain, "error", err)
 		}
 	}
 }
@@ -73,11 +73,15 @@ func (r *reporter) take() map[reportKey]*results {
 	return all
 }
 
+// giveBack has results written the next time, if there is room for them.
 func (r *reporter) giveBack(key reportKey, counted *results) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if newer := r.pending[key]; newer != nil {
+	switch newer := r.pending[key]; {
+	case newer != nil:
 		counted.merge(newer)
+	case len(r.pending) >= maxReportDomains:
+		return
 	}
 	r.pending[key] = counted
 }

@@ -54,7 +54,7 @@ func (r *reporter) sendDue(ctx context.Context) {
 	var keys []reportKey
 	for record, err := range r.all.Records.ListRecords(ctx, reportPrefix) {
 		if err != nil {
-			r.log.Warn("reports about TLS can't be read", "err", err)
+			r.log.Warn("reports about TLS can't be read", "error", err)
 			continue
 		}
 		if key, ok := parseReportKey(record.Key); ok && key.day < today {
@@ -66,7 +66,7 @@ func (r *reporter) sendDue(ctx context.Context) {
 	for _, key := range keys {
 		g.Go(func() error {
 			if err := r.send(ctx, key, now); err != nil {
-				r.log.Warn("a report about TLS could not be sent", "domain", key.domain, "day", key.day, "err", err)
+				r.log.Warn("a report about TLS could not be sent", "domain", key.domain, "day", key.day, "error", err)
 			}
 			return nil
 		})

@@ -50,7 +50,7 @@ type stsFound struct {
 	err     error
 }
 
-// stored is a policy's record.
+// storedPolicy is a policy's record.
 type storedPolicy struct {
 	ID      string        `json:"id"`
 	Fetched time.Time     `json:"fetched"`
@@ -116,7 +116,7 @@ func (c *stsCache) renew(ctx context.Context, domain, id string) stsFound {
 		p, err := fetch(background, c.client, domain)
 		if err != nil {
 			c.remember(domain, id, err)
-			c.log.Warn("no MTA-STS policy could be had; one that is kept stays in force", "domain", domain, "err", err)
+			c.log.Warn("no MTA-STS policy could be had; one that is kept stays in force", "domain", domain, "error", err)
 			return STSPolicy{}, err
 		}
 		c.save(background, domain, &storedPolicy{ID: id, Fetched: time.Now(), Mode: p.Mode, MX: p.MX, MaxAge: p.MaxAge})
@@ -175,7 +175,7 @@ func (c *stsCache) load(ctx context.Context, domain string) (*storedPolicy, erro
 	case fault.Is(err, fault.NotFound):
 		return nil, nil
 	case fault.Is(err, fault.Corrupt):
-		c.log.Error("the MTA-STS policy that was kept is damaged; it is fetched anew", "domain", domain, "err", err)
+		c.log.Error("the MTA-STS policy that was kept is damaged; it is fetched anew", "domain", domain, "error", err)
 		return nil, nil
 	case err != nil:
 		return nil, fault.New(fault.Transient, "read the MTA-STS policy of "+domain, err)
@@ -200,7 +200,7 @@ func (c *stsCache) save(ctx context.Context, domain string, s *storedPolicy) {
 		err = c.records.PutRecord(ctx, store.Record{Key: stsPrefix + domain, Value: value, Changed: s.Fetched})
 	}
 	if err != nil {
-		c.log.Warn("an MTA-STS policy could not be kept", "domain", domain, "err", err)
+		c.log.Warn("an MTA-STS policy could not be kept", "domain", domain, "error", err)
 	}
 }
 

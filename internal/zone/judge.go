@@ -11,6 +11,7 @@ import (
 	"postrider/internal/dkim"
 )
 
+// judge says what is to be thought of the records that are there.
 type judge = func(t *topic, found []dns.RR) []Finding
 
 // judgeMX wants the host among the domain's, and says which others are there.

@@ -75,9 +75,7 @@ type topic struct {
 	optional bool
 	aside    string
 	records  []dns.RR
-	// judge says what is to be thought of the records that are there; nil: exactly
-	// those above have to be.
-	judge func(t *topic, found []dns.RR) []Finding
+	judge    judge
 }
 
 // Records returns the records that a domain needs, in the order in which a person
