@@ -58,8 +58,8 @@ func TestDomainsOfASmarthostShareATransaction(t *testing.T) {
 		if got := recipients(sink); len(got) != 2 {
 			t.Errorf("got %v", got)
 		}
-		if s.dials[0] != "192.0.2.9:587" {
-			t.Errorf("got a connection to %s", s.dials[0])
+		if s.dialled()[0] != "192.0.2.9:587" {
+			t.Errorf("got a connection to %s", s.dialled()[0])
 		}
 	})
 }
@@ -158,7 +158,7 @@ func TestRetriesGoOnForFiveDaysAndThenTheSenderIsTold(t *testing.T) {
 		if rows := s.rows(id); rows != nil || len(notices) != 2 || notices[1].what != "failed" {
 			t.Fatalf("at the end: got rows %v and notices %v", rows, notices)
 		}
-		if n := len(s.dials); n < 2*30 || n > 2*60 {
+		if n := len(s.dialled()); n < 2*30 || n > 2*60 {
 			t.Errorf("got %d connections in five days", n)
 		}
 	})
@@ -253,7 +253,7 @@ func TestADeadDestinationHoldsUpNoOther(t *testing.T) {
 		if n := len(sink.Messages()); n != 50 {
 			t.Errorf("got %d of 50", n)
 		}
-		if n := len(s.dials); n > 100 {
+		if n := len(s.dialled()); n > 100 {
 			t.Errorf("the dead hosts were tried with %d connections", n)
 		}
 	})
@@ -293,7 +293,7 @@ func TestAConnectionIsUsedAgainAndLostOnesAreNoFailure(t *testing.T) {
 		if n := len(sink.Messages()); n != 10 {
 			t.Errorf("got %d of 10", n)
 		}
-		if n := len(s.dials); n != 4 {
+		if n := len(s.dialled()); n != 4 {
 			t.Errorf("got %d connections, want 4", n)
 		}
 	})
@@ -318,8 +318,8 @@ func TestALossAtTheEndIsUncertain(t *testing.T) {
 		if n := len(second.Messages()); n != 0 {
 			t.Errorf("the other host got it at once: %d", n)
 		}
-		if !strings.Contains(s.log.String(), "may_come_twice=true") {
-			t.Errorf("the log does not say so: %s", s.log.String())
+		if !strings.Contains(s.logged(), "may_come_twice=true") {
+			t.Errorf("the log does not say so: %s", s.logged())
 		}
 	})
 }
@@ -349,10 +349,10 @@ func TestWhatTheDNSSaysDecides(t *testing.T) {
 				}
 				n := s.told()
 				if len(n) != 1 || n[0].what != row.want || !strings.Contains(n[0].text, "Status: "+row.status) {
-					t.Errorf("got %v; the log: %s", n, s.log.String())
+					t.Errorf("got %v; the log: %s", n, s.logged())
 				}
-				if len(s.dials) != 0 {
-					t.Errorf("got connections to %v", s.dials)
+				if len(s.dialled()) != 0 {
+					t.Errorf("got connections to %v", s.dialled())
 				}
 			})
 		})

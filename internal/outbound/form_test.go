@@ -55,7 +55,7 @@ func TestAMessageTakesTheFormThatTheHostTakes(t *testing.T) {
 				}
 				ms := sink.Messages()
 				if len(ms) != 1 || !strings.Contains(string(ms[0].Data), row.want) {
-					t.Fatalf("got %d messages, notices %v; log %s", len(ms), told, s.log.String())
+					t.Fatalf("got %d messages, notices %v; log %s", len(ms), told, s.logged())
 				}
 				declared := strings.Contains(ms[0].Mail, "BODY="+row.body.String())
 				if row.host == nil != declared && name != "binary as it is" {
@@ -101,7 +101,7 @@ func TestOfManyDeadHostsSomeAreTried(t *testing.T) {
 		s.zone.Set(t, zone)
 		id := s.queue("alice@example.org", nil, "bob@many.test")
 		synctest.Wait()
-		if n := len(s.dials); n != maxTries {
+		if n := len(s.dialled()); n != maxTries {
 			t.Errorf("got %d connections, want %d", n, maxTries)
 		}
 		if rows := s.rows(id); len(rows) != 1 || rows[0].Attempts != 1 || !strings.Contains(rows[0].Reply, "connection refused") {

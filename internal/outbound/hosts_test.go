@@ -23,7 +23,7 @@ func TestManyAddressesOfOneFamilyDoNotHideTheOther(t *testing.T) {
 		s.queue("alice@example.org", nil, "bob@both.test")
 		synctest.Wait()
 		if n := len(sink.Messages()); n != 1 {
-			t.Errorf("got %d; tried: %v", n, s.dials)
+			t.Errorf("got %d; tried: %v", n, s.dialled())
 		}
 	})
 }

@@ -3,6 +3,7 @@ package outbound
 import (
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +23,7 @@ func TestMailThatARouteKeepsWasNotTried(t *testing.T) {
 		if len(rows) != 1 || rows[0].Attempts != 0 || rows[0].Reply != "it waits until its host calls" {
 			t.Errorf("got %+v", rows)
 		}
-		if n := strings.Count(s.log.String(), `msg="message deferred"`); n > 10 {
+		if n := strings.Count(s.logged(), `msg="message deferred"`); n > 10 {
 			t.Errorf("%d lines in the log of a day", n)
 		}
 		time.Sleep(5 * 24 * time.Hour)
@@ -106,12 +107,13 @@ func TestACallReturnsNothingToItsSender(t *testing.T) {
 func TestRecipientsThatFailTogetherAreTriedTogether(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, nil)
-		full := true
+		var full atomic.Bool
+		full.Store(true)
 		sink := s.host("203.0.114.1", sinktest.Options{On: func(c sinktest.Command) sinktest.Answer {
 			switch {
-			case full && c.Verb == "RCPT":
+			case full.Load() && c.Verb == "RCPT":
 				return sinktest.Answer{Raw: "452 4.3.1 no room\r\n"}
-			case full && c.Verb == "DATA":
+			case full.Load() && c.Verb == "DATA":
 				return sinktest.Answer{Raw: "554 5.5.1 for whom?\r\n"}
 			}
 			return sinktest.Answer{}
@@ -123,7 +125,7 @@ func TestRecipientsThatFailTogetherAreTriedTogether(t *testing.T) {
 		if len(rows) != 3 || !rows[0].Due.Equal(rows[1].Due) || !rows[1].Due.Equal(rows[2].Due) {
 			t.Errorf("got %+v", rows)
 		}
-		full = false
+		full.Store(false)
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if n := len(sink.Messages()); n != 1 || len(recipients(sink)) != 3 {

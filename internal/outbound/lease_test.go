@@ -63,11 +63,11 @@ func TestAMessageThatBreaksUsIsDeferredAndTheLogSaysWhere(t *testing.T) {
 		if len(rows) != 1 || rows[0].Attempts != 1 || rows[0].Leased || strings.Contains(rows[0].Reply, "panic") {
 			t.Errorf("got %+v, want it to be tried later, in words for people", rows)
 		}
-		if log := s.log.String(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, "lease_test.go") {
+		if log := s.logged(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, "lease_test.go") {
 			t.Errorf("the log does not say where: %s", log)
 		}
-		if len(s.dials) != 1 {
-			t.Errorf("our fault was tried with %d hosts", len(s.dials))
+		if len(s.dialled()) != 1 {
+			t.Errorf("our fault was tried with %d hosts", len(s.dialled()))
 		}
 	})
 }

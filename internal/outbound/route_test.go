@@ -21,7 +21,7 @@ func TestLocalhostOfARouteIsThisMachineAndIsNotLookedUp(t *testing.T) {
 		id := s.queue("alice@example.org", nil, "bob@remote.test")
 		synctest.Wait()
 		if n := len(sink.Messages()); n != 1 || s.rows(id) != nil {
-			t.Errorf("%d messages arrived, want one; dialled %v\n%s", n, s.dials, s.log.String())
+			t.Errorf("%d messages arrived, want one; dialled %v\n%s", n, s.dialled(), s.logged())
 		}
 	})
 }

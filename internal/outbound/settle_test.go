@@ -156,7 +156,7 @@ func TestANoticeOfADamagedMessageHoldsUpNothing(t *testing.T) {
 		synctest.Wait()
 		n := s.told()
 		if len(n) != 1 || n[0].what != "failed" || !strings.Contains(n[0].text, "nowhere.test") {
-			t.Errorf("got %v, want a notice without the original; the log: %s", n, s.log.String())
+			t.Errorf("got %v, want a notice without the original; the log: %s", n, s.logged())
 		}
 		bad.damaged.Store(false)
 		other := s.host("203.0.114.3", sinktest.Options{})

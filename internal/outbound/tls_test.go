@@ -83,8 +83,8 @@ func TestARoutesTLSIsKept(t *testing.T) {
 				if sent := len(ms) == 1; sent != row.sent || sent && ms[0].TLS != row.tls {
 					t.Fatalf("got %d messages (%+v); the row: %+v", len(ms), ms, s.rows(id))
 				}
-				if logged := strings.Contains(s.log.String(), `tls="TLS 1.3, `); logged != row.tls {
-					t.Errorf("the log says that there was TLS: %v; %s", logged, s.log.String())
+				if logged := strings.Contains(s.logged(), `tls="TLS 1.3, `); logged != row.tls {
+					t.Errorf("the log says that there was TLS: %v; %s", logged, s.logged())
 				}
 				if rows := s.rows(id); !row.sent && (len(rows) != 1 || rows[0].Attempts != 1 || rows[0].Reply == "") {
 					t.Errorf("got %+v", rows)
@@ -113,8 +113,8 @@ func TestInjectedPlaintextEndsTheDelivery(t *testing.T) {
 		if rows := s.rows(id); len(rows) != 1 || !strings.Contains(rows[0].Reply, "injected") {
 			t.Errorf("got %+v", rows)
 		}
-		if !strings.Contains(s.log.String(), "somebody on the way meddles") {
-			t.Errorf("the log: %s", s.log.String())
+		if !strings.Contains(s.logged(), "somebody on the way meddles") {
+			t.Errorf("the log: %s", s.logged())
 		}
 	})
 }
@@ -142,7 +142,7 @@ func TestRequireTLSIsNeverSentWithoutProof(t *testing.T) {
 				synctest.Wait()
 				ms := sink.Messages()
 				if sent := len(ms) == 1; sent != row.sent {
-					t.Fatalf("got %d messages; the log: %s", len(ms), s.log.String())
+					t.Fatalf("got %d messages; the log: %s", len(ms), s.logged())
 				}
 				if row.sent && !strings.Contains(ms[0].Mail, "REQUIRETLS") {
 					t.Errorf("got %q", ms[0].Mail)
@@ -183,7 +183,7 @@ func TestRequireTLSTriesEachHostAndIsReturnedIfNoneWillDo(t *testing.T) {
 					t.Errorf("the first host got %d", n)
 				}
 				if sent := len(second.Messages()) == 1; sent != row.sent {
-					t.Errorf("sent by the second: %v; the log: %s", sent, s.log.String())
+					t.Errorf("sent by the second: %v; the log: %s", sent, s.logged())
 				}
 				n := s.told()
 				if row.sent != (len(n) == 0) || !row.sent && !strings.Contains(n[0].text, "Status: "+row.status) {
@@ -201,7 +201,7 @@ func TestANotificationWithRequireTLSIsSentAllTheSame(t *testing.T) {
 		s.queue("", func(o *Onward) { o.Envelope.RequireTLS = true }, "bob@remote.test")
 		synctest.Wait()
 		if n := len(sink.Messages()); n != 1 {
-			t.Errorf("got %d; the log: %s", n, s.log.String())
+			t.Errorf("got %d; the log: %s", n, s.logged())
 		}
 	})
 }
@@ -236,7 +236,7 @@ func TestAMessageThatNeedsNoTLSArrivesAllTheSame(t *testing.T) {
 				synctest.Wait()
 				ms := sink.Messages()
 				if sent := len(ms) == 1; sent != row.sent || sent && ms[0].TLS != row.tls {
-					t.Errorf("got %d messages (%+v); the log: %s", len(ms), ms, s.log.String())
+					t.Errorf("got %d messages (%+v); the log: %s", len(ms), ms, s.logged())
 				}
 			})
 		})

@@ -44,8 +44,8 @@ func TestATRNSendsWhatWaitsOverTheCallersConnection(t *testing.T) {
 		s.queue("alice@example.org", nil, "bob@other.test")
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if len(other.Messages()) != 1 || len(s.dials) != 1 {
-			t.Fatalf("got connections to %v, want one to the other domain's host", s.dials)
+		if len(other.Messages()) != 1 || len(s.dialled()) != 1 {
+			t.Fatalf("got connections to %v, want one to the other domain's host", s.dialled())
 		}
 		session, err := s.d.Turn(t.Context(), caller("branch@example.org", "198.51.100.1:4000"), nil)
 		if err != nil || session == nil {
