@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -171,7 +172,7 @@ func tlsConfig(r *Route, t *target) *tls.Config {
 func why(r *Route, t *target) string {
 	switch {
 	case r.verifies():
-		return "verified for the route " + r.Name
+		return "verified for route " + strconv.Quote(r.Name)
 	case t.policy.Kind != "":
 		return string(t.policy.Kind)
 	}

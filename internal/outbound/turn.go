@@ -201,7 +201,7 @@ func (d *Deliverer) Turn(ctx context.Context, c *smtp.Client, domains []string) 
 	h := d.newHop("turn "+c.Login, &Route{Name: "turn"}, waiting[0])
 	h.limit, h.terms.Connections = 0, 0 // it has no connections of its own
 	src := &turning{domains: waiting, conversation: conversation{
-		d: d, h: h, t: &target{host: c.Login, address: c.Remote}, ctx: ctx,
+		d: d, h: h, t: &target{host: c.Login, address: c.Remote}, ctx: ctx, tls: c.TLS,
 	}}
 	o := d.clientOptions(h)
 	o.TLS = smtp.TLSNever // whatever protects the connection already does

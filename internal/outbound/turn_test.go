@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,7 +48,9 @@ func TestATRNSendsWhatWaitsOverTheCallersConnection(t *testing.T) {
 		if len(other.Messages()) != 1 || len(s.dialled()) != 1 {
 			t.Fatalf("got connections to %v, want one to the other domain's host", s.dialled())
 		}
-		session, err := s.d.Turn(t.Context(), caller("branch@example.org", "198.51.100.1:4000"), nil)
+		from := caller("branch@example.org", "198.51.100.1:4000")
+		from.TLS = "TLSv1.3 of theirs"
+		session, err := s.d.Turn(t.Context(), from, nil)
 		if err != nil || session == nil {
 			t.Fatal(session, err)
 		}
@@ -60,6 +63,9 @@ func TestATRNSendsWhatWaitsOverTheCallersConnection(t *testing.T) {
 		synctest.Wait()
 		if n := len(sink.Messages()); n != 100 {
 			t.Errorf("got %d of 100", n)
+		}
+		if !strings.Contains(s.log.String(), `tls="TLSv1.3 of theirs"`) {
+			t.Error("the log does not say what protected it")
 		}
 		if u, _ := s.store.QueueUsage(t.Context()); u.Rows != 0 {
 			t.Errorf("%d rows are left", u.Rows)
