@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"postrider/internal/dsn"
 	"postrider/internal/fault"
 	"postrider/internal/mail"
 	"postrider/internal/message"
@@ -212,6 +213,10 @@ func (c *content) deliver(ctx context.Context) error {
 	if accept.Onward, err = c.r.passages(ctx, c.tx, &accept.Envelope, due); err != nil {
 		return err
 	}
+	var header []byte
+	if len(w.told) > 0 && accept.Hold.IsZero() {
+		header = c.header()
+	}
 	a, err := c.r.o.Store.Accept(context.WithoutCancel(ctx), accept)
 	if fault.Is(err, fault.NotFound) {
 		// An account went away since RCPT; asked again, it gets an answer of its own.
@@ -230,9 +235,19 @@ func (c *content) deliver(ctx context.Context) error {
 	})
 	c.r.kick(accept.Onward)
 	if accept.Hold.IsZero() { // else they are told when it is released
-		c.r.tellOfSuccess(context.WithoutCancel(ctx), &accept.Envelope, w.told, c.received)
+		c.r.tellOfSuccess(context.WithoutCancel(ctx), &accept.Envelope, w.told, c.received, header)
 	}
 	return nil
+}
+
+// header returns the message's header, by which its sender knows it in a notification;
+// nil if it can't be read: the notification does without.
+func (c *content) header() []byte {
+	h, err := dsn.Header(c.store, c.store.Size())
+	if err != nil {
+		return nil
+	}
+	return h
 }
 
 // envelope is what is kept with the message.

@@ -1,6 +1,7 @@
 package receive
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -33,10 +34,13 @@ func (w *route) tell(a *attempt) {
 
 // tellOfSuccess sends the sender of a message that is durable one notification about
 // the recipients that it wanted to hear of. If that fails the log says so: the
-// message is not less delivered for it.
-func (r *Receiver) tellOfSuccess(ctx context.Context, e *mail.Envelope, all []told, arrived time.Time) {
+// message is not less delivered for it. Header is the message's; nil: it is not at hand.
+func (r *Receiver) tellOfSuccess(ctx context.Context, e *mail.Envelope, all []told, arrived time.Time, header []byte) {
 	n := dsn.Notice{
 		ID: mail.NewID(r.o.Now()), Hostname: r.o.Hostname, Now: r.o.Now(), To: e.From, Envelope: *e, Arrived: arrived,
+	}
+	if header != nil {
+		n.Original, n.OriginalSize = bytes.NewReader(header), int64(len(header))
 	}
 	for _, t := range all {
 		if dsn.Wanted(e.From, t.rcpt.Notify, t.action) {
@@ -78,5 +82,5 @@ func (r *Receiver) tellOfRelease(ctx context.Context, m *store.Held) {
 	}
 	e := m.Envelope
 	e.ID = m.ID
-	r.tellOfSuccess(ctx, &e, w.told, m.Received)
+	r.tellOfSuccess(ctx, &e, w.told, m.Received, nil)
 }

@@ -204,6 +204,9 @@ func TestSuccessIsToldWhereItWasAskedFor(t *testing.T) {
 			if strings.Count(got, "\r\nFinal-Recipient: ") != len(c.want) || strings.Count(got, "\r\nAction: delivered\r\n") != len(c.want) {
 				t.Errorf("got %s", got)
 			}
+			if !strings.Contains(got, "\r\n    Subject: ") || !strings.Contains(got, "\r\nContent-Type: text/rfc822-headers\r\n") {
+				t.Errorf("it does not say which message it is about: %s", got)
+			}
 			for _, to := range c.want {
 				if !strings.Contains(got, "\r\nFinal-Recipient: rfc822; "+to+"\r\n") {
 					t.Errorf("%s is not told of in %s", to, got)
