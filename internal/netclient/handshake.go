@@ -52,12 +52,7 @@ func (c *conn) secure(wait time.Duration) error {
 	cfg := c.opts.TLS.Clone()
 	// Mail is sent in whole buffers, and nobody waits for its first octet.
 	cfg.DynamicRecordSizingDisabled = true
-	sessions := &sessionCache{below: cfg.ClientSessionCache}
-	if c.opts.Resume && cfg.ClientSessionCache != nil {
-		cfg.ClientSessionCache = sessions
-	} else {
-		cfg.ClientSessionCache = nil
-	}
+	cfg.ClientSessionCache = nil
 	// What comes after the handshake sets its own deadlines.
 	c.readUntil, c.writeUntil = time.Time{}, time.Time{}
 	until := time.Now().Add(wait)
@@ -68,9 +63,7 @@ func (c *conn) secure(wait time.Duration) error {
 	defer cancel()
 	tc := tls.Client(c.raw, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
-		return &Error{Stage: StageHandshake, Err: &HandshakeError{
-			Reason: handshakeReason(err), Err: err, Resuming: sessions.offered,
-		}}
+		return &Error{Stage: StageHandshake, Err: &HandshakeError{Reason: handshakeReason(err), Err: err}}
 	}
 	c.nc = tc
 	cs := tc.ConnectionState()
@@ -100,29 +93,10 @@ func facts(tc *tls.Conn, cs *tls.ConnectionState) *session.TLS {
 	}
 }
 
-// sessionCache notes whether a session was offered.
-type sessionCache struct {
-	below   tls.ClientSessionCache
-	offered bool
-}
-
-// Get implements tls.ClientSessionCache.
-func (s *sessionCache) Get(key string) (*tls.ClientSessionState, bool) {
-	state, ok := s.below.Get(key)
-	s.offered = s.offered || ok && state != nil
-	return state, ok
-}
-
-// Put implements tls.ClientSessionCache.
-func (s *sessionCache) Put(key string, state *tls.ClientSessionState) { s.below.Put(key, state) }
-
 // HandshakeError is a handshake that has failed.
 type HandshakeError struct {
 	Reason Reason
 	Err    error
-	// Resuming says that a session was offered to the server. It may be that which
-	// it can't stand: a new connection without Options.Resume is worth a try.
-	Resuming bool
 }
 
 // Error implements error. What crypto/tls says beside the reason is given only

@@ -36,13 +36,10 @@ type Options struct {
 	Listener *session.Listener
 	// TLS is for the handshake that the session asks for; nil: there is none, and a
 	// session that asks for it fails. Its ServerName and whatever verifies the
-	// server are the caller's. Its ClientSessionCache is used only with Resume.
+	// server are the caller's. No session of TLS is resumed.
 	TLS *tls.Config
 	// Implicit makes the handshake before the session begins (RFC 8314 §3).
 	Implicit bool
-	// Resume offers sessions of earlier connections to the server, and keeps this
-	// one's, in TLS.ClientSessionCache. See HandshakeError.Resuming.
-	Resume bool
 	// OnHandshake, if not nil, is told of a handshake that has succeeded, before the
 	// session is.
 	OnHandshake func(cs *tls.ConnectionState)

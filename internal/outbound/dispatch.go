@@ -302,7 +302,7 @@ func (d *Deliverer) pass(ctx context.Context, l *store.Leased, name string, know
 	}
 	called := d.hasCalled(name, now)
 	route := d.o.routeOf(&l.Message, name, called)
-	j := &job{msg: l.Message, fences: l.Fences, route: route, domain: name, latest: now.Add(leaseWait)}
+	j := &job{msg: l.Message, fences: l.Fences, domain: name, latest: now.Add(leaseWait)}
 	if by := j.msg.Envelope.DeliverBy; by.Mode == mail.ByReturn && !by.Deadline.IsZero() && !now.Before(by.Deadline) {
 		d.finish(j, all(j, tooLate))
 		return
@@ -314,7 +314,6 @@ func (d *Deliverer) pass(ctx context.Context, l *store.Leased, name string, know
 	j.called = called && d.o.routeOf(&l.Message, name, false).Keep
 	d.mu.Lock()
 	h := d.hop(route, &j.msg, name)
-	h.used = now
 	d.remember(name, h)
 	switch {
 	case h.dead(now):

@@ -43,7 +43,6 @@ type hop struct {
 	notBefore time.Time // its rate is used up until then
 
 	parked map[string]struct{} // destinations that wait for room here
-	used   time.Time
 }
 
 // room reports whether it should get more rows: enough to keep its connections

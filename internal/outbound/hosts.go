@@ -222,7 +222,7 @@ func (w *way) ofHost(ctx context.Context, host mailHost) ([]*target, *failure) {
 	if err != nil {
 		return nil, host.noAddress(err)
 	}
-	policy := tlspolicy.Host{Fallback: true}
+	var policy tlspolicy.Host
 	if host.domain != nil {
 		policy, err = host.domain.Host(ctx, host.Host, found, host.Port)
 		if err != nil {

@@ -10,8 +10,7 @@ import (
 type job struct {
 	msg    store.QueuedMessage // its Rows are those at hand
 	fences []uint64            // one a row
-	route  *Route
-	domain string // of the first row
+	domain string              // of the first row
 	// called says that a route would keep it, had its host not called.
 	called bool
 	// latest is when it must have been taken by a connection: its lease ends leaseTime

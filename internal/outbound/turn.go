@@ -308,7 +308,7 @@ func (s *turning) lease(ctx context.Context, domain string) bool {
 	}
 	for i := range all {
 		l := &all[i]
-		j := &job{msg: l.Message, fences: l.Fences, route: s.h.route, domain: domain, latest: now.Add(leaseTime)}
+		j := &job{msg: l.Message, fences: l.Fences, domain: domain, latest: now.Add(leaseTime)}
 		if l.Err == nil {
 			early := j.split(func(i int) bool { return isHeldBack(&j.msg.Rows[i], now) })
 			s.heldBack = append(s.heldBack, early.leases()...)

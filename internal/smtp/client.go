@@ -25,9 +25,7 @@ type client struct {
 	in     replyReader
 	then   func(*client) session.Step
 	stage  Stage
-	// wait is how long the reply may take, and until the time when it has taken
-	// that long, however many lines it has.
-	wait  time.Duration
+	// until is when the reply has taken as long as it may, however many lines it has.
 	until time.Time
 	// hello is what the answer to EHLO has told so far.
 	hello hello
@@ -59,7 +57,7 @@ func (c *client) Start(conn *session.Conn) session.Step {
 
 // await waits for a reply, which then takes.
 func (c *client) await(then func(*client) session.Step, stage Stage, wait time.Duration) session.Step {
-	c.then, c.stage, c.wait = then, stage, wait
+	c.then, c.stage = then, stage
 	c.until = c.conn.Now().Add(wait)
 	return session.Step{Wait: wait}
 }

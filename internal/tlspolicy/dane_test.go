@@ -117,7 +117,7 @@ func TestACertificateIsHeldToItsTLSARecords(t *testing.T) {
 			cert := ca.issue(t, c.change, c.names...)
 			h := secured(t, c.records(certs{cert.Leaf, ca.cert, newAuthority(t).cert})...)
 			host := h.host(t, h.domain(t, "example.test"), "mx1.example.test")
-			if host.Kind != tlspolicy.KindDANE || !host.MustTLS || host.Fallback || !host.Verified || host.Config.ServerName != "mx1.example.test" {
+			if host.Kind != tlspolicy.KindDANE || !host.MustTLS || !host.Verified || host.Config.ServerName != "mx1.example.test" {
 				t.Fatalf("got %+v", host)
 			}
 			_, err := shake(t, host.Config, cert)
@@ -136,7 +136,7 @@ func TestRecordsThatNobodyCanUseStillMakeTLSNecessary(t *testing.T) {
 		t.Run(record, func(t *testing.T) {
 			h := secured(t, record)
 			host := h.host(t, h.domain(t, "example.test"), "mx1.example.test")
-			if host.Kind != tlspolicy.KindDANEUnusable || !host.MustTLS || host.Fallback || host.Verified {
+			if host.Kind != tlspolicy.KindDANEUnusable || !host.MustTLS || host.Verified {
 				t.Errorf("got %+v", host)
 			}
 			if _, err := shake(t, host.Config, newAuthority(t).issue(t, nil, "any.test")); err != nil {

@@ -77,11 +77,9 @@ type Host struct {
 	// Skip, if not empty, says why the host can't be used now; it may be used later.
 	// Nothing of a peer's is in it but names of hosts.
 	Skip string
-	// MustTLS says that nothing is sent without TLS.
+	// MustTLS says that nothing is sent without TLS. Without it the host is tried again
+	// without TLS after a handshake that failed.
 	MustTLS bool
-	// Fallback says that after a handshake that failed the host is tried again
-	// without TLS.
-	Fallback bool
 	// Verified says that a handshake that succeeds proves who the host is, as
 	// REQUIRETLS wants (RFC 8689 §4.2.1).
 	Verified bool
@@ -115,7 +113,7 @@ func (d *Domain) Host(ctx context.Context, host string, addresses resolver.Addre
 // opportunistic is for a host of which nothing is asked: any TLS is better than
 // none, also an old one, and if it can't be had the mail goes without.
 func (h *Host) opportunistic() {
-	h.Kind, h.Fallback = KindOpportunistic, true
+	h.Kind = KindOpportunistic
 	h.Config = &tls.Config{
 		ServerName: h.Name, InsecureSkipVerify: true, // nothing is known to verify it by
 		MinVersion: tls.VersionTLS10,

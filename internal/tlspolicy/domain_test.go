@@ -10,7 +10,7 @@ import (
 func TestWithoutAPolicyTLSIsUsedIfItCanBeHad(t *testing.T) {
 	h := newHouse(t, baseZone, nil)
 	host := h.host(t, h.domain(t, "example.test"), "mx1.example.test")
-	if host.Kind != tlspolicy.KindOpportunistic || host.MustTLS || !host.Fallback || host.Verified || host.Skip != "" {
+	if host.Kind != tlspolicy.KindOpportunistic || host.MustTLS || host.Verified || host.Skip != "" {
 		t.Errorf("got %+v", host)
 	}
 	state, err := shake(t, host.Config, newAuthority(t).issue(t, expired, "other.test"))

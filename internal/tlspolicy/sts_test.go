@@ -23,7 +23,7 @@ func TestAnEnforcedPolicyWantsAListedHostWithACertificate(t *testing.T) {
 	h, _ := newSTSHouse(t, enforce, nil)
 	d := h.domain(t, "example.test")
 	host := h.host(t, d, "mx1.example.test")
-	if host.Kind != tlspolicy.KindSTS || !host.MustTLS || host.Fallback || !host.Verified || host.Skip != "" {
+	if host.Kind != tlspolicy.KindSTS || !host.MustTLS || !host.Verified || host.Skip != "" {
 		t.Fatalf("got %+v", host)
 	}
 	for _, c := range []struct {
@@ -55,7 +55,7 @@ func TestAPolicyThatIsTestedIsNotEnforced(t *testing.T) {
 	d := h.domain(t, "example.test")
 	for _, name := range []string{"mx1.example.test", "mx2.other.test"} {
 		host := h.host(t, d, name)
-		if host.Kind != tlspolicy.KindSTSTesting || host.MustTLS || !host.Fallback || host.Skip != "" || host.Verified {
+		if host.Kind != tlspolicy.KindSTSTesting || host.MustTLS || host.Skip != "" || host.Verified {
 			t.Errorf("%s: got %+v", name, host)
 		}
 		if _, err := shake(t, host.Config, newAuthority(t).issue(t, expired, "other.test")); err != nil {

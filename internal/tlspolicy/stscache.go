@@ -44,10 +44,8 @@ type failedFetch struct {
 // stsFound is what is known of a domain.
 type stsFound struct {
 	policy *STSPolicy // nil: none
-	// failure and err say why a policy that there should be, or a newer one, could
-	// not be had.
+	// failure says why a policy that there should be, or a newer one, could not be had.
 	failure Failure
-	err     error
 }
 
 // storedPolicy is a policy's record.
@@ -109,7 +107,7 @@ func (c *stsCache) find(ctx context.Context, domain string) (stsFound, error) {
 // failed.
 func (c *stsCache) renew(ctx context.Context, domain, id string) stsFound {
 	if f, ok := c.lately(domain, id); ok {
-		return stsFound{failure: f.failure, err: f}
+		return stsFound{failure: f.failure}
 	}
 	done := c.fetches.DoChan(domain+" "+id, func() (any, error) {
 		background := context.WithoutCancel(ctx)
@@ -125,12 +123,12 @@ func (c *stsCache) renew(ctx context.Context, domain, id string) stsFound {
 	select {
 	case r := <-done:
 		if r.Err != nil {
-			return stsFound{failure: failureOf(r.Err), err: r.Err}
+			return stsFound{failure: failureOf(r.Err)}
 		}
 		p := r.Val.(STSPolicy)
 		return stsFound{policy: &p}
 	case <-ctx.Done():
-		return stsFound{failure: FailureFetch, err: ctx.Err()}
+		return stsFound{failure: FailureFetch}
 	}
 }
 
