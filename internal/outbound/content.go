@@ -1,10 +1,13 @@
 package outbound
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"unicode/utf8"
 
+	"postrider/internal/dsn"
 	"postrider/internal/mail"
 	"postrider/internal/message"
 	"postrider/internal/smtp"
@@ -56,7 +59,13 @@ func (d *Deliverer) open(ctx context.Context, j *job, form smtp.Form) (smtp.Outg
 		return nil, err
 	}
 	s := &sending{rest: stored, body: j.msg.Envelope.Body, close: func() { stored.Close() }}
-	if err := d.convert(ctx, s, form); err != nil {
+	if j.msg.Envelope.SMTPUTF8 && !form.UTF8 {
+		err = s.checkHeader()
+	}
+	if err == nil {
+		err = d.convert(ctx, s, form)
+	}
+	if err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -72,6 +81,23 @@ func (d *Deliverer) open(ctx context.Context, j *job, form smtp.Form) (smtp.Outg
 		s.top = nil
 	}
 	return s, nil
+}
+
+// checkHeader refuses a header that only a host with SMTPUTF8 may get (RFC 6531 §3.2).
+// One that came without SMTPUTF8 is let through, as 8-bit headers always were.
+func (s *sending) checkHeader() error {
+	header, err := dsn.Header(s.rest, s.rest.Size())
+	if err != nil {
+		return err
+	}
+	if bytes.ContainsFunc(header, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return replyHeaderUTF8()
+	}
+	return nil
+}
+
+func replyHeaderUTF8() error {
+	return &smtp.Reply{Code: 550, Enhanced: "6.7", Text: "The next host takes no internationalized headers, and this message has them"}
 }
 
 // convert turns a message into what the next host takes (RFC 6152 §3, RFC 3030
@@ -110,7 +136,7 @@ func unturned(err error) error {
 	case !errors.As(err, &e):
 		return err
 	case e.HeaderEightBit:
-		return &smtp.Reply{Code: 550, Enhanced: "6.7", Text: "The next host takes no internationalized headers, and this message has them"}
+		return replyHeaderUTF8()
 	}
 	return &smtp.Reply{Code: 554, Enhanced: "6.3", Text: "The next host does not take messages of this form, and it can't be converted: " + e.Why}
 }

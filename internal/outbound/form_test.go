@@ -91,6 +91,39 @@ func TestInternationalizedMailGoesToWhoTakesIt(t *testing.T) {
 	}
 }
 
+// RFC 6531 §3.2: 8BITMIME is about what comes after the header.
+func TestAnInternationalizedHeaderGoesToWhoTakesIt(t *testing.T) {
+	international := "From: <alice@example.org>\r\nSubject: Grüße\r\n\r\nhello\r\n"
+	for name, row := range map[string]struct {
+		text       string
+		extensions []string
+		sent       bool
+	}{
+		"the host has SMTPUTF8": {international, []string{"PIPELINING", "8BITMIME", "SMTPUTF8"}, true},
+		"it has not":            {international, []string{"PIPELINING", "8BITMIME"}, false},
+		"the header is ASCII":   {eightBitText, []string{"PIPELINING", "8BITMIME"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := begin(t, nil)
+				sink := s.host("203.0.114.1", sinktest.Options{Extensions: row.extensions})
+				s.text = row.text
+				s.queue("alice@example.org", func(o *Onward) {
+					o.Envelope.SMTPUTF8, o.Envelope.Body = true, mail.Body8BitMIME
+				}, "bob@remote.test")
+				synctest.Wait()
+				told := s.told()
+				if n := len(sink.Messages()); row.sent && (n != 1 || len(told) != 0) {
+					t.Errorf("got %d sent, notices %v", n, told)
+				}
+				if n := len(sink.Messages()); !row.sent && (n != 0 || len(told) != 1 || !strings.Contains(told[0].text, "Status: 5.6.7")) {
+					t.Errorf("got %d sent, notices %v", n, told)
+				}
+			})
+		})
+	}
+}
+
 func TestOfManyDeadHostsSomeAreTried(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, nil)
