@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"time"
 
 	"postrider/internal/netclient"
 	"postrider/internal/smtp"
@@ -200,10 +199,6 @@ func plain(err error) string {
 	}
 	return "the connection failed"
 }
-
-// settleWait bounds how long what was sent may take to be written down when the
-// server stops.
-const settleWait = 10 * time.Second
 
 // addrOf returns the address of one end of a TCP connection.
 func addrOf(a net.Addr) netip.Addr {

@@ -21,6 +21,9 @@ const (
 	// settlePause and maxSettlePause bound the wait after a settlement that failed.
 	settlePause    = time.Second
 	maxSettlePause = time.Minute
+	// settleWait bounds how long what was sent may take to be written down when the
+	// server stops.
+	settleWait = 10 * time.Second
 	// noticesAtOnce is how many notifications are written at once: the store commits
 	// together what comes together.
 	noticesAtOnce = 16

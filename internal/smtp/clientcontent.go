@@ -20,7 +20,6 @@ type contentBody struct {
 	binary  bool // CR and LF anywhere
 	begun   bool
 	whole   bool  // all of it was written, with its end
-	sent    int64 // octets of content written
 	fault   error // what was wrong on our side
 
 	to     io.Writer // the driver's
@@ -62,7 +61,7 @@ func (b *contentBody) WriteTo(w io.Writer) (int64, error) {
 		b.fault = fmt.Errorf("read content: %w", err)
 	}
 	b.whole = err == nil
-	return b.sent, err
+	return b.got, err
 }
 
 // end checks the content, and writes what ends it.
@@ -116,7 +115,6 @@ func (w *contentWriter) Write(p []byte) (int, error) {
 		}
 	}
 	b.got += int64(len(p))
-	b.sent += int64(len(p))
 	if !b.chunked {
 		return b.dots.Write(p)
 	}

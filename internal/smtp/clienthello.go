@@ -163,20 +163,19 @@ func (p *Peer) learn(h *hello) {
 // clientExtensions are the extensions that a client makes use of, with what it
 // learns from their lines.
 var clientExtensions = map[string]func(p *Peer, params string){
-	"STARTTLS":            func(p *Peer, _ string) { p.StartTLS = true },
-	"PIPELINING":          func(p *Peer, _ string) { p.Pipelining = true },
-	"8BITMIME":            func(p *Peer, _ string) { p.EightBit = true },
-	"CHUNKING":            func(p *Peer, _ string) { p.Chunking = true },
-	"BINARYMIME":          func(p *Peer, _ string) { p.Binary = true },
-	"SMTPUTF8":            func(p *Peer, _ string) { p.UTF8 = true },
-	"DSN":                 func(p *Peer, _ string) { p.DSN = true },
-	"REQUIRETLS":          func(p *Peer, _ string) { p.RequireTLS = true },
-	"ENHANCEDSTATUSCODES": func(p *Peer, _ string) { p.Enhanced = true },
-	"MT-PRIORITY":         func(p *Peer, _ string) { p.Priority = true },
-	"SIZE":                learnSize,
-	"DELIVERBY":           learnDeliverBy,
-	"LIMITS":              learnLimits,
-	"AUTH":                learnMechanisms,
+	"STARTTLS":    func(p *Peer, _ string) { p.StartTLS = true },
+	"PIPELINING":  func(p *Peer, _ string) { p.Pipelining = true },
+	"8BITMIME":    func(p *Peer, _ string) { p.EightBit = true },
+	"CHUNKING":    func(p *Peer, _ string) { p.Chunking = true },
+	"BINARYMIME":  func(p *Peer, _ string) { p.Binary = true },
+	"SMTPUTF8":    func(p *Peer, _ string) { p.UTF8 = true },
+	"DSN":         func(p *Peer, _ string) { p.DSN = true },
+	"REQUIRETLS":  func(p *Peer, _ string) { p.RequireTLS = true },
+	"MT-PRIORITY": func(p *Peer, _ string) { p.Priority = true },
+	"SIZE":        learnSize,
+	"DELIVERBY":   learnDeliverBy,
+	"LIMITS":      learnLimits,
+	"AUTH":        learnMechanisms,
 }
 
 func learnSize(p *Peer, params string) {

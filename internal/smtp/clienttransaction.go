@@ -76,7 +76,6 @@ func (c *client) finish() {
 	c.tx = nil
 	tx.close()
 	r := tx.result
-	r.Octets = tx.body.sent
 	if r.Fault == nil {
 		r.Fault = tx.body.fault
 	}

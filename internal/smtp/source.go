@@ -79,7 +79,6 @@ type Peer struct {
 	RequireTLS bool // RFC 8689
 	DeliverBy  bool // RFC 2852
 	Priority   bool // RFC 6710
-	Enhanced   bool // RFC 2034
 	// SizeKnown says that it has told of SIZE; MaxSize is the largest message that
 	// it takes, in octets, 0 for no limit that it tells of (RFC 1870).
 	SizeKnown bool
@@ -114,8 +113,6 @@ type Result struct {
 	// content: nothing is said about the peer. The connection is closed if the content
 	// had begun.
 	Fault error
-	// Octets of content that were sent.
-	Octets int64
 	// Reused says that the connection had carried a transaction before this one, so
 	// that a loss, or a 421, may have nothing to do with this message: the server may
 	// have been about to close.
