@@ -33,10 +33,10 @@ type dateRange struct {
 func (r *reporter) newReport(key reportKey, all results) *report {
 	end := key.end()
 	return &report{
-		Organization: r.o.Organization, Contact: r.o.Contact.String(),
+		Organization: r.o.Reporting.Organization, Contact: r.o.Reporting.Contact.String(),
 		Range:    dateRange{end.AddDate(0, 0, -1), end.Add(-time.Second)},
-		ID:       key.day + "." + key.domain + "@" + r.o.Hostname,
-		Policies: all.Blocks, domain: key.domain, submitter: r.o.Hostname,
+		ID:       key.day + "." + key.domain + "@" + r.o.Reporting.Hostname,
+		Policies: all.Blocks, domain: key.domain, submitter: r.o.Reporting.Hostname,
 	}
 }
 

@@ -3,13 +3,11 @@ package tlspolicy
 import (
 	"context"
 	"io"
-	"log/slog"
 	"net/netip"
 	"sync"
 	"time"
 
 	"postrider/internal/mail"
-	"postrider/internal/resolver"
 )
 
 // Reporting is how results are reported (RFC 8460).
@@ -57,10 +55,7 @@ const (
 
 // reporter counts results, and reports them.
 type reporter struct {
-	o        Reporting
-	resolver *resolver.Resolver
-	all      Options
-	log      *slog.Logger
+	o Options
 
 	mu      sync.Mutex
 	pending map[reportKey]*results // not yet written
@@ -71,10 +66,7 @@ type reporter struct {
 type reportKey struct{ day, domain string }
 
 func newReporter(o Options) *reporter {
-	return &reporter{
-		o: o.Reporting, resolver: o.Resolver, all: o, log: o.Log,
-		pending: map[reportKey]*results{}, silent: map[string]time.Time{},
-	}
+	return &reporter{o: o, pending: map[reportKey]*results{}, silent: map[string]time.Time{}}
 }
 
 // Report counts what became of TLS in a session with a host, also of one with
@@ -149,7 +141,7 @@ func (r *reporter) fetchFailed(domain string, f stsFound) {
 
 // count adds one session.
 func (r *reporter) count(domain string, b policyBlock, d detail) {
-	if r.o.Organization == "" {
+	if r.o.Reporting.Organization == "" {
 		return
 	}
 	now := time.Now()

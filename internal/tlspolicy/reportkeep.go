@@ -49,7 +49,7 @@ func (r *reporter) flush(ctx context.Context) {
 		if time.Since(key.end()) > 24*time.Hour {
 			continue // too late for a report
 		}
-		wanted, err := reportAddresses(ctx, r.resolver, key.domain)
+		wanted, err := reportAddresses(ctx, r.o.Resolver, key.domain)
 		if err == nil && len(wanted) == 0 {
 			r.silence(key.domain)
 			continue
@@ -59,7 +59,7 @@ func (r *reporter) flush(ctx context.Context) {
 		}
 		if err != nil {
 			r.giveBack(key, counted)
-			r.log.Warn("results of TLS could not be written", "domain", key.domain, "error", err)
+			r.o.Log.Warn("results of TLS could not be written", "domain", key.domain, "error", err)
 		}
 	}
 }
@@ -117,7 +117,7 @@ func (r *reporter) write(ctx context.Context, key reportKey, counted *results) e
 
 func (r *reporter) read(ctx context.Context, key reportKey) (keptReport, error) {
 	var k keptReport
-	record, err := r.all.Records.Record(ctx, key.record())
+	record, err := r.o.Records.Record(ctx, key.record())
 	if err != nil {
 		return k, err
 	}
@@ -132,13 +132,13 @@ func (r *reporter) put(ctx context.Context, key reportKey, k keptReport) error {
 	if err != nil {
 		return fault.New(fault.Internal, "write the results of "+key.domain, err)
 	}
-	return r.all.Records.PutRecord(ctx, store.Record{Key: key.record(), Value: value, Changed: time.Now()})
+	return r.o.Records.PutRecord(ctx, store.Record{Key: key.record(), Value: value, Changed: time.Now()})
 }
 
 // tooMany reports whether as many reports are kept as may be.
 func (r *reporter) tooMany(ctx context.Context) bool {
 	n := 0
-	for _, err := range r.all.Records.ListRecords(ctx, reportPrefix) {
+	for _, err := range r.o.Records.ListRecords(ctx, reportPrefix) {
 		if err != nil {
 			return true
 		}
@@ -147,6 +147,6 @@ func (r *reporter) tooMany(ctx context.Context) bool {
 	if n < maxReportRecords {
 		return false
 	}
-	r.log.Warn("too many reports about TLS are kept; results of further domains are not counted", "kept", n)
+	r.o.Log.Warn("too many reports about TLS are kept; results of further domains are not counted", "kept", n)
 	return true
 }

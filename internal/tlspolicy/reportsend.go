@@ -52,9 +52,9 @@ func (r *reporter) sendDue(ctx context.Context) {
 	now := time.Now()
 	today := now.UTC().Format(time.DateOnly)
 	var keys []reportKey
-	for record, err := range r.all.Records.ListRecords(ctx, reportPrefix) {
+	for record, err := range r.o.Records.ListRecords(ctx, reportPrefix) {
 		if err != nil {
-			r.log.Warn("reports about TLS can't be read", "error", err)
+			r.o.Log.Warn("reports about TLS can't be read", "error", err)
 			continue
 		}
 		if key, ok := parseReportKey(record.Key); ok && key.day < today {
@@ -66,7 +66,7 @@ func (r *reporter) sendDue(ctx context.Context) {
 	for _, key := range keys {
 		g.Go(func() error {
 			if err := r.send(ctx, key, now); err != nil {
-				r.log.Warn("a report about TLS could not be sent", "domain", key.domain, "day", key.day, "error", err)
+				r.o.Log.Warn("a report about TLS could not be sent", "domain", key.domain, "day", key.day, "error", err)
 			}
 			return nil
 		})
@@ -84,7 +84,7 @@ func (r *reporter) send(ctx context.Context, key reportKey, now time.Time) error
 		}
 		return err
 	}
-	wanted, failed := reportAddresses(ctx, r.resolver, key.domain)
+	wanted, failed := reportAddresses(ctx, r.o.Resolver, key.domain)
 	for _, to := range wanted {
 		if slices.Contains(k.Done, to.text) {
 			continue
@@ -103,7 +103,7 @@ func (r *reporter) send(ctx context.Context, key reportKey, now time.Time) error
 }
 
 func (r *reporter) forget(ctx context.Context, key reportKey) error {
-	return r.all.Records.RemoveRecord(ctx, key.record())
+	return r.o.Records.RemoveRecord(ctx, key.record())
 }
 
 func (r *reporter) sendTo(ctx context.Context, key reportKey, all results, to reportTo) error {
@@ -111,13 +111,13 @@ func (r *reporter) sendTo(ctx context.Context, key reportKey, all results, to re
 	if to.post != nil {
 		return r.post(ctx, report, to.post)
 	}
-	if r.o.Send == nil {
+	if r.o.Reporting.Send == nil {
 		return nil
 	}
 	now := time.Now()
-	return r.o.Send(ctx, ReportMail{
+	return r.o.Reporting.Send(ctx, ReportMail{
 		To: to.mail, Domain: key.domain,
-		Write: func(w io.Writer) error { return report.write(w, r.o.Contact, to.mail, now) },
+		Write: func(w io.Writer) error { return report.write(w, r.o.Reporting.Contact, to.mail, now) },
 	})
 }
 
@@ -132,7 +132,7 @@ func (r *reporter) post(ctx context.Context, report *report, to *url.URL) error 
 		return err
 	}
 	request.Header.Set("Content-Type", "application/tlsrpt+gzip")
-	response, err := newHTTPClient(r.all).Do(request)
+	response, err := newHTTPClient(r.o).Do(request)
 	if err != nil {
 		return err
 	}
