@@ -76,7 +76,7 @@ func TestTheNextServerIsAskedWhenOneFails(t *testing.T) {
 func TestAServerThatIsSilentIsTriedAgain(t *testing.T) {
 	z := zonetest.New(t, zone)
 	z.Break("mx2.example.test", dns.TypeANY, zonetest.Timeout)
-	r := ask(t, resolver.Options{Servers: []string{z.Serve(t)}, Timeout: 50 * time.Millisecond, Tries: 3})
+	r := ask(t, resolver.Options{Servers: []string{z.Serve(t)}, Timeout: 250 * time.Millisecond, Tries: 3})
 	_, _, err := r.Lookup(t.Context(), "mx2.example.test", dns.TypeA)
 	if !fault.Is(err, fault.Transient) || !strings.Contains(err.Error(), "in time") {
 		t.Errorf("got %v, want a fault of kind transient that says it", err)
