@@ -257,6 +257,7 @@ func FuzzLines(f *testing.F) {
 	for _, s := range []string{
 		"", "A: b\r\n\r\nü", mixed + "ü\r\n--b\r\n\r\n\x00\r\n--b--\r\nü\r\n", "Content-Transfer-Encoding: base64\r\n\r\nAAAA\r\nAA=\r\n",
 		"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n", "Content-Type: message/rfc822\r\n\r\nA: b\r\n\r\n\r\r\n\n",
+		"Content-Type :message/rfc822\r\n\r\nA: b\r\n\r\n\r",
 		"Content-Type: image/x\r\nContent-Transfer-Encoding: binary\r\n\r\n\xff\x00 \n",
 		"Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nA: b\r\nContent-Type: message/rfc822\r\n\r\n\r\nü\r\n--b--\r\n",
 	} {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
@@ -312,6 +313,9 @@ func leavesOf(all []leaf, standard string, header map[string][]string, body io.R
 	kind, params, err := mime.ParseMediaType(field)
 	if strings.Contains(coding+field, "(") || err != nil && strings.Contains(kind, "multipart") {
 		return nil, errors.New("this reader knows no comments and no lax boundaries")
+	}
+	if slices.ContainsFunc(slices.Collect(maps.Keys(header)), func(name string) bool { return strings.TrimRight(name, " \t") != name }) {
+		return nil, errors.New("this reader knows no white space before the colon (RFC 5322 §4.5)")
 	}
 	if header["Content-Type"] == nil {
 		kind, err = standard, nil

@@ -126,6 +126,37 @@ func reopenCrashed(c crash, accounts []mail.AccountID) error {
 	return nil
 }
 
+// TestTheLedgerTellsPartFromNothing: what was accepted and removed after a crash is
+// not there and may not be; what is there in part is a broken promise.
+func TestTheLedgerTellsPartFromNothing(t *testing.T) {
+	s := mustOpen(t, smallOptions(vfs.NewMem()))
+	defer s.Close()
+	accounts := addAccounts(t, s, 3)
+	id, part := mail.ID{1}, mail.ID{2}
+	know := func(id mail.ID, accepted state, removed ...mail.AccountID) knowledge {
+		e := entry{body: []byte("x"), to: accounts, accepted: accepted, removed: make(map[mail.AccountID]state)}
+		for _, account := range removed {
+			e.removed[account] = asked
+		}
+		return knowledge{mail: map[mail.ID]entry{id: e}}
+	}
+	if err := verify(s, accounts, know(id, notAsked), know(id, acknowledged, accounts[0])); err != nil {
+		t.Errorf("nothing is there of what was accepted after the crash: %v", err)
+	}
+	if err := verify(s, accounts, know(id, acknowledged), know(id, acknowledged, accounts[0])); err == nil {
+		t.Error("nothing is there of what was accepted before the crash: got nil")
+	}
+	if err := acceptAs(s, part, []byte("x"), accounts[:2]); err != nil {
+		t.Fatal(err)
+	}
+	if err := verify(s, accounts, know(part, notAsked), know(part, acknowledged)); err == nil {
+		t.Error("two copies of three are there: got nil")
+	}
+	if err := verify(s, accounts, know(part, notAsked), know(part, acknowledged, accounts[2])); err != nil {
+		t.Errorf("two copies are there, the third may be removed: %v", err)
+	}
+}
+
 // TestLargeChangeIsNotWrittenOver: a change that is large for the index, and
 // nothing else, counts as any other; the next one goes after it.
 func TestLargeChangeIsNotWrittenOver(t *testing.T) {
