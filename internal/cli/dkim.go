@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,11 @@ func (a *app) dkimGenerateCommand() *cobra.Command {
 		Use:   "generate DOMAIN",
 		Short: "Make keys for a domain, and say what to publish",
 		Long: `Make keys for a domain, one of each algorithm (RSA and Ed25519), and say which records
-the DNS has to have. They sign when it shows them: the server looks once an hour.`,
+the DNS has to have. They sign when it shows them: the server looks once an hour.
+
+The domain need not have mail here: keys of the server's hostname sign notifications,
+those of others what hosts of [[relay]] send in their name (dkim.sign_relayed), and
+keys may be made before a domain moves here. It is said, since it may be a slip.`,
 		Example: "  postrider dkim generate example.org",
 		Args:    args(1, 1, "a domain"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,7 +46,10 @@ the DNS has to have. They sign when it shows them: the server looks once an hour
 				if err != nil {
 					return err
 				}
-				return a.printNewKeys(made)
+				if err := a.printNewKeys(made); err != nil {
+					return err
+				}
+				return a.doubtDomain(cmd.Context(), c, made)
 			})
 		},
 	}
@@ -57,6 +65,36 @@ func (a *app) printNewKeys(made []dkim.Key) error {
 		}
 	}
 	_, err := fmt.Fprintf(a.stdout, "\nThe server looks for the records once an hour; \"postrider dkim activate %s --check\" does at once.\n", made[0].Domain)
+	return err
+}
+
+// doubtDomain says of keys just made if their domain has no mail here: they may be
+// meant for later, or for another domain.
+func (a *app) doubtDomain(ctx context.Context, c *admin.Client, made []dkim.Key) error {
+	cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	if err := fillHostname(cfg); err != nil {
+		return err
+	}
+	domain := made[0].Domain
+	if strings.EqualFold(domain, cfg.Hostname) {
+		return nil // notifications come from it
+	}
+	if _, err = localDomain(ctx, c, domain); !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stderr, `
+Note: %[1]s has no mail here. Until "postrider domain add %[1]s" these keys sign nothing,
+but what hosts of [[relay]] send in its name, with dkim.sign_relayed. If you meant
+another domain, remove them:
+`, domain)
+	for _, k := range made {
+		if err == nil {
+			_, err = fmt.Fprintf(a.stderr, "  postrider dkim remove %s %s\n", domain, k.Selector)
+		}
+	}
 	return err
 }
 
@@ -155,7 +193,7 @@ func (a *app) published(ctx context.Context, c *admin.Client, domain string, sel
 			continue
 		}
 		if err := lookupTXT(r).Shows(ctx, k); err != nil {
-			return hint(err, fault.NotFound, "Publish it as \"postrider dns %s\" says; resolvers may not see it for some time.", plain(domain))
+			return hint(err, fault.NotFound, "Publish it as \"postrider dns %[1]s\" says (\"postrider dkim list %[1]s --json\", if %[1]s has no mail here); resolvers may not see it for some time.", plain(domain))
 		}
 	}
 	return nil

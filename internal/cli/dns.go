@@ -154,7 +154,8 @@ func (a *app) printZone(cfg *config.Config, d zone.Domain) error {
 	return nil
 }
 
-// zoneRecord is a record as --json shows it.
+// zoneRecord is a record as --json shows it. Its name has no dot at the end, as
+// everywhere but in a zone file; the names in its data do, since data is such text.
 type zoneRecord struct {
 	Name     string `json:"name"`
 	TTL      uint32 `json:"ttl"`
@@ -169,7 +170,7 @@ func zoneRecords(d zone.Domain) iter.Seq2[zoneRecord, error] {
 	return func(yield func(zoneRecord, error) bool) {
 		for _, r := range zone.Records(d) {
 			h := r.RR.Header()
-			shown := zoneRecord{h.Name, h.Ttl, zone.Type(r), zone.Data(r), r.Why, r.Optional, r.Aside}
+			shown := zoneRecord{strings.TrimSuffix(h.Name, "."), h.Ttl, zone.Type(r), zone.Data(r), r.Why, r.Optional, r.Aside}
 			if !yield(shown, nil) {
 				return
 			}

@@ -86,6 +86,7 @@ func (a *app) init(dir, hostname string) error {
 
 Next:
   cd %s
+  postrider config check      # now, and after each change of postrider.toml
   postrider domain add example.org
   postrider account add you@example.org
   postrider serve

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -243,6 +244,20 @@ func (k *checker) turn(at string, t *Turn) {
 		}
 	}
 	k.everybody(at+".networks", t.Networks, "may have mail sent")
+	k.turnLogin(at, t)
+}
+
+// turnLogin warns of an account that can log in nowhere where ATRN is answered: it
+// takes a login (RFC 2645 §5).
+func (k *checker) turnLogin(at string, t *Turn) {
+	answers := func(l Listener) bool { return l.Submits() || l.Role == RoleRelay }
+	if t.Account == "" || slices.ContainsFunc(k.c.Listeners, answers) {
+		return
+	}
+	k.report(at+".account", Problem{
+		Warning: true, Message: fmt.Sprintf("there is no listener where %s could log in and ask for its mail (ATRN)", t.Account),
+		Help: `write a [[listener]] with protocol = "smtp", role = "submission" and address = ":366" or ":587"; or, for ETRN alone, networks in place of account`,
+	})
 }
 
 func (k *checker) dns() {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -56,6 +57,33 @@ func TestAPasswordForAHostThatNeedNotProveItsNameIsWarnedOf(t *testing.T) {
 		}
 		if found != warned {
 			t.Errorf("%q: warned %v, want %v", text, found, warned)
+		}
+	}
+}
+
+func TestAnAccountThatCanLogInNowhereToGetItsMailIsWarnedOf(t *testing.T) {
+	const listener = "[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:0\"\nrole = "
+	for _, row := range []struct {
+		turn, listener string
+		warned         bool
+	}{
+		{`account = "a@example.org"`, listener + `"mx"`, true},
+		{`account = "a@example.org"`, "[[listener]]\nprotocol = \"pop3\"\naddress = \"127.0.0.1:0\"", true},
+		{`account = "a@example.org"`, listener + `"submission"`, false},
+		{`account = "a@example.org"`, listener + `"submissions"`, false},
+		{`account = "a@example.org"`, listener + `"relay"`, false},
+		{`networks = ["192.0.2.0/24"]`, listener + `"mx"`, false},
+	} {
+		c := Default()
+		text := "[[turn]]\ndomains = [\"a.example\"]\n" + row.turn + "\n" + row.listener
+		if err := c.Overlay("test.toml", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		warned := slices.ContainsFunc(c.Check(), func(p Problem) bool {
+			return p.Warning && p.Line == 3 && strings.Contains(p.Message, "could log in and ask for its mail")
+		})
+		if warned != row.warned {
+			t.Errorf("%s: warned %v, want %v", text, warned, row.warned)
 		}
 	}
 }
