@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"postrider/internal/certs"
 	"postrider/internal/directory"
@@ -32,6 +33,9 @@ type Options struct {
 	Logins    *login.Service
 	Certs     *certs.Manager
 	Deliverer Deliverer
+	// Release is how the server releases held mail: it tells who wanted to know. Nil
+	// when none runs: it is Store's then, and nobody is told.
+	Release func(ctx context.Context, m store.Held) (store.Accepted, error)
 }
 
 // service is Options, as the procedures see them.
@@ -42,6 +46,7 @@ type service struct {
 	logins    *login.Service
 	certs     *certs.Manager
 	deliverer Deliverer
+	release   func(ctx context.Context, m store.Held) (store.Accepted, error)
 }
 
 // call is one procedure call under way.
@@ -85,7 +90,15 @@ func Handler(o Options) http.Handler {
 	if o.Keys == nil {
 		o.Keys = dkim.NewKeys(o.Store, slog.New(slog.DiscardHandler), nil)
 	}
-	return &handler{service{directory: o.Directory, store: o.Store, keys: o.Keys, logins: o.Logins, certs: o.Certs, deliverer: o.Deliverer}}
+	if o.Release == nil {
+		o.Release = func(ctx context.Context, m store.Held) (store.Accepted, error) {
+			return o.Store.Release(ctx, m.ID, time.Now())
+		}
+	}
+	return &handler{service{
+		directory: o.Directory, store: o.Store, keys: o.Keys, logins: o.Logins, certs: o.Certs,
+		deliverer: o.Deliverer, release: o.Release,
+	}}
 }
 
 // errNoServer is what a procedure returns that is about a running server.

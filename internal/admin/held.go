@@ -76,63 +76,63 @@ func shownHeld(h store.Held) Held {
 }
 
 func heldRelease(s *service, c *call, a heldArgument) (any, error) {
-	id, done, err := s.changeHeld(c, "release a held message", a, store.RetryRows)
+	h, done, err := s.changeHeld(c, "release a held message", a, store.RetryRows)
 	if err != nil {
 		return nil, err
 	}
-	placed, err := s.store.Release(c, id, time.Now())
+	placed, err := s.release(c, h)
 	done.Mailboxes = len(placed.Placed)
-	return done, notHeld(id, err)
+	return done, notHeld(h.ID, err)
 }
 
 func heldDrop(s *service, c *call, a heldArgument) (any, error) {
-	id, done, err := s.changeHeld(c, "drop a held message", a, store.DropRows)
+	h, done, err := s.changeHeld(c, "drop a held message", a, store.DropRows)
 	if err != nil {
 		return nil, err
 	}
-	return done, notHeld(id, s.store.DropHeld(c, id))
+	return done, notHeld(h.ID, s.store.DropHeld(c, h.ID))
 }
 
 // changeHeld looks whether a message is held, and changes what came into the queue with
 // it. That is first: if it fails, the message is still held and can be named again.
-func (s *service) changeHeld(c *call, op string, a heldArgument, do store.RowChange) (mail.ID, HeldDone, error) {
-	var done HeldDone
+func (s *service) changeHeld(c *call, op string, a heldArgument, do store.RowChange) (h store.Held, done HeldDone, err error) {
 	id, err := mail.ParseID(a.ID)
 	if err != nil {
-		return id, done, fault.New(fault.Invalid, op, err)
+		return h, done, fault.New(fault.Invalid, op, err)
 	}
-	if err := s.isHeld(c, id); err != nil {
-		return id, done, err
+	if h, err = s.heldMessage(c, id); err != nil {
+		return h, done, err
 	}
 	for m, err := range s.store.Queued(c, mail.ID{}) {
 		switch {
 		case err != nil && m.ID.IsZero():
-			return id, done, err
+			return h, done, err
 		case err != nil || m.AcceptID != id:
 			continue
 		}
 		n, err := s.store.ChangeRows(c, m.ID, nil, do, time.Now())
 		if err != nil && !fault.Is(err, fault.NotFound) {
-			return id, done, fault.Wrap(op, err)
+			return h, done, fault.Wrap(op, err)
 		}
 		done.Rows += n
 		if do == store.RetryRows && s.deliverer != nil {
 			s.deliverer.Revive(destinations(m.Rows)...)
 		}
 	}
-	return id, done, nil
+	return h, done, nil
 }
 
-func (s *service) isHeld(c *call, id mail.ID) error {
+// heldMessage finds a held message; of one that can't be read there is its ID alone.
+func (s *service) heldMessage(c *call, id mail.ID) (store.Held, error) {
 	for h, err := range s.store.Held(c) {
 		if h.ID == id {
-			return nil // though it may not be readable
+			return h, nil
 		}
 		if err != nil && h.ID.IsZero() {
-			return err
+			return h, err
 		}
 	}
-	return notHeld(id, fault.Newf(fault.NotFound, "find a held message", "it is not there"))
+	return store.Held{}, notHeld(id, fault.Newf(fault.NotFound, "find a held message", "it is not there"))
 }
 
 // notHeld says it of a message that has been released, removed, or never held.

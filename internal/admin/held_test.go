@@ -1,10 +1,12 @@
 package admin
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
 
+	"postrider/internal/directory"
 	"postrider/internal/fault"
 	"postrider/internal/mail"
 	"postrider/internal/store"
@@ -50,6 +52,20 @@ func TestWhatIsReleasedGoesToOtherHostsToo(t *testing.T) {
 	slices.Sort(s.revived)
 	if want := []string{"example.com", "example.net"}; !slices.Equal(s.revived, want) {
 		t.Errorf("revived %v, want %v", s.revived, want)
+	}
+}
+
+// The server tells who wanted to know of it.
+func TestARunningServerReleasesItself(t *testing.T) {
+	m, _, _, id, _, _ := heldWithOnward(t)
+	var released []store.Held
+	c := InProcess(Handler(Options{Directory: directory.New(m, directory.Options{}), Store: m, Release: func(_ context.Context, h store.Held) (store.Accepted, error) {
+		released = append(released, h)
+		return store.Accepted{Placed: make([]store.Placed, 3)}, nil
+	}}))
+	done, err := c.ReleaseHeld(t.Context(), id.String())
+	if err != nil || done.Mailboxes != 3 || len(released) != 1 || released[0].ID != id || released[0].Size == 0 {
+		t.Errorf("got %+v %v, released %+v", done, err, released)
 	}
 }
 

@@ -304,7 +304,10 @@ func (e *engine) serveAdmin(ctx context.Context, serve func(func() error)) error
 		page := observe.Handler(e.metrics, observe.Health{Ready: e.store.Health})
 		serve(func() error { return observe.Serve(ctx, ln, page, e.log) })
 	}
-	h := admin.Handler(admin.Options{Directory: e.directory, Store: e.store, Keys: e.keys, Logins: e.logins, Certs: e.certs, Deliverer: e.deliverer})
+	h := admin.Handler(admin.Options{
+		Directory: e.directory, Store: e.store, Keys: e.keys, Logins: e.logins, Certs: e.certs,
+		Deliverer: e.deliverer, Release: e.receiver.Release,
+	})
 	serve(func() error { return socket.Serve(ctx, h) })
 	return nil
 }

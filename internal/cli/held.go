@@ -42,7 +42,8 @@ func (a *app) heldReleaseCommand() *cobra.Command {
 		Use:   "release ID",
 		Short: "Deliver a held message now",
 		Long: `Deliver a held message now: into the mailboxes here, and what of it is for other hosts
-is due in the queue at once.`,
+is due in the queue at once. A sender who wanted to be told of the delivery is, while
+the server runs.`,
 		Example: "  postrider held release 01m7q4p2vj8kq3x5c9d6t0w1ze",
 		Args:    args(1, 1, "a message's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {

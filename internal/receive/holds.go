@@ -172,30 +172,38 @@ func concernsAll(err error) bool {
 	return false
 }
 
-// release releases one message. It is not broken off when ctx ends: nobody would
-// know whether it happened.
+// release releases one message, unless it has been released or dropped.
 func (h *holder) release(ctx context.Context, m store.Held) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	now := h.r.o.Now()
-	done, err := h.r.o.Store.Release(context.WithoutCancel(ctx), m.ID, now)
+	_, err := h.r.Release(ctx, m)
 	if fault.Is(err, fault.NotFound) {
-		return nil // it has been released or dropped
+		return nil
 	}
+	return err
+}
+
+// Release delivers a held message, due or not, and tells its sender of it if that was
+// wanted; the errors are those of store.Holds.Release. It is not broken off when ctx
+// ends: nobody would know whether it happened.
+func (r *Receiver) Release(ctx context.Context, m store.Held) (store.Accepted, error) {
+	ctx = context.WithoutCancel(ctx)
+	now := r.o.Now()
+	done, err := r.o.Store.Release(ctx, m.ID, now)
 	if err != nil {
-		return err
+		return done, err
 	}
-	h.r.m.released.Inc()
-	h.r.o.Logger.LogAttrs(ctx, slog.LevelInfo, "held message released",
+	r.m.released.Inc()
+	r.o.Logger.LogAttrs(ctx, slog.LevelInfo, "held message released",
 		slog.String("message", m.ID.String()),
 		slog.String("from", m.Envelope.From.String()),
 		slog.Any("to", addresses(m.Envelope.Recipients)),
 		slog.Int("copies", len(done.Placed)),
 		slog.Time("due", m.Due),
 		slog.Duration("late", now.Sub(m.Due)))
-	h.r.tellOfRelease(context.WithoutCancel(ctx), &m)
-	return nil
+	r.tellOfRelease(ctx, &m, done.Placed)
+	return done, nil
 }
 
 // cannotRead tells of a message whose record can't be read. For as long as there

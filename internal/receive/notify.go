@@ -64,9 +64,9 @@ func (r *Receiver) tellOfSuccess(ctx context.Context, e *mail.Envelope, all []to
 	}
 }
 
-// tellOfRelease does so for a held message that is in its mailboxes now. Where its
-// recipients lead is looked up again.
-func (r *Receiver) tellOfRelease(ctx context.Context, m *store.Held) {
+// tellOfRelease does so for a held message that is in its mailboxes now, where placed
+// says. Where its recipients lead is looked up again.
+func (r *Receiver) tellOfRelease(ctx context.Context, m *store.Held, placed []store.Placed) {
 	w := new(route)
 	for _, rcpt := range m.Envelope.Recipients {
 		if rcpt.Notify&mail.NotifySuccess == 0 {
@@ -80,7 +80,28 @@ func (r *Receiver) tellOfRelease(ctx context.Context, m *store.Held) {
 		a.follow(way)
 		w.tell(&a)
 	}
+	if len(w.told) == 0 {
+		return
+	}
 	e := m.Envelope
 	e.ID = m.ID
-	r.tellOfSuccess(ctx, &e, w.told, m.Received, nil)
+	r.tellOfSuccess(ctx, &e, w.told, m.Received, r.headerOf(ctx, m, placed))
+}
+
+// headerOf returns the header of a message that was released, without the prefix that
+// tells its copies apart; nil if no copy can be read, as when it has been collected.
+func (r *Receiver) headerOf(ctx context.Context, m *store.Held, placed []store.Placed) []byte {
+	for _, p := range placed {
+		copied, err := r.o.Store.Open(ctx, p.Account, p.Mailbox, p.UID)
+		if err != nil {
+			continue
+		}
+		content := io.NewSectionReader(copied, copied.Size()-m.Size, m.Size)
+		h, err := dsn.Header(content, m.Size)
+		copied.Close()
+		if err == nil {
+			return h
+		}
+	}
+	return nil
 }

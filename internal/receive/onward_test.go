@@ -28,6 +28,8 @@ type noted struct {
 	refused error
 	after   func() // called once, after the next
 	settles bool   // settlements are made, too
+	// collected: what was delivered has gone from its mailboxes.
+	collected bool
 }
 
 // notedAccept is an Accept with its octets.
@@ -67,6 +69,13 @@ func (n *noted) Accept(ctx context.Context, a store.Accept) (store.Accepted, err
 func (n *noted) Settle(_ context.Context, all []store.Settlement) (int, error) {
 	n.settled = append(n.settled, all...)
 	return len(all), nil
+}
+
+func (n *noted) Open(ctx context.Context, account mail.AccountID, mailbox mail.MailboxID, uid mail.UID) (store.Reader, error) {
+	if n.collected {
+		return nil, fault.New(fault.NotFound, "open", nil)
+	}
+	return n.Model.Open(ctx, account, mailbox, uid)
 }
 
 func (n *noted) Kick(destinations ...string) { n.kicked = append(n.kicked, destinations...) }

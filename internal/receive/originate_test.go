@@ -239,7 +239,24 @@ func TestHeldMailIsToldOfWhenItIsReleased(t *testing.T) {
 	h.round(t.Context())
 	box := s.inbox("alice")
 	if got := s.counts("bob", "carol"); got != "bob 1 carol 1" || len(box) != 1 || !strings.Contains(box[0], "Final-Recipient: rfc822; bob@example.test") {
-		t.Errorf("%s, told %q", got, box)
+		t.Fatalf("%s, told %q", got, box)
+	}
+	_, returned, found := strings.Cut(box[0], "\r\nContent-Type: text/rfc822-headers\r\n")
+	if !found || !strings.Contains(returned, "\r\nMessage-ID: <a@b>\r\n") || strings.Contains(returned, "Delivered-To") {
+		t.Errorf("it does not bring the message's header as it was sent: %s", box[0])
+	}
+}
+
+func TestHeldMailIsToldOfAlsoIfItHasBeenCollected(t *testing.T) {
+	s, n := newOnwardSite(t)
+	s.submitter = "alice"
+	wantPrefix(t, "message", s.deliver("<alice@example.test> HOLDFOR=60", complete+"\r\n", "<bob@example.test> NOTIFY=SUCCESS"), "250 2.0.0")
+	n.collected = true
+	s.now = func() time.Time { return testTime.Add(time.Hour) }
+	h := holder{r: s.receiver, retries: map[mail.ID]*retry{}}
+	h.round(t.Context())
+	if box := s.inbox("alice"); len(box) != 1 || !strings.Contains(box[0], "Action: delivered") || strings.Contains(box[0], "rfc822-headers") {
+		t.Errorf("told %q", box)
 	}
 }
 

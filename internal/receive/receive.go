@@ -28,6 +28,8 @@ const MaxCopies = 10_000
 type Store interface {
 	store.Messages
 	store.Holds
+	// Open is that of store.Mailboxes.
+	Open(ctx context.Context, account mail.AccountID, mailbox mail.MailboxID, uid mail.UID) (store.Reader, error)
 	// Health is that of store.Keeper.
 	Health() error
 }
