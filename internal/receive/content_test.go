@@ -321,6 +321,7 @@ func (h *hole) NewContent(context.Context, int64) (store.Content, error) { retur
 func (h *hole) Accept(_ context.Context, a store.Accept) (store.Accepted, error) {
 	return store.Accepted{Placed: make([]store.Placed, len(a.Deliveries))}, nil
 }
+
 func (h *hole) Open(context.Context, mail.AccountID, mail.MailboxID, mail.UID) (store.Reader, error) {
 	return nil, fault.New(fault.NotFound, "open", nil)
 }
