@@ -11,6 +11,10 @@ import (
 // diagnosticType is that of what is no SMTP reply (RFC 3464 §2.1.2).
 const diagnosticType = "x-postrider"
 
+// IDField names the message that a notification tells of, in the part for programs
+// (RFC 3464 §2.4 c).
+const IDField = "X-Postrider-ID"
+
 // notDisclosed stands in place of what a host said about an address that a
 // recipient's mail is forwarded to.
 const notDisclosed = "(the rest would tell where the mail is forwarded to)"
@@ -25,7 +29,7 @@ func (n *Notice) writeFields(b *strings.Builder) {
 		exact(b, "Arrival-Date", mail.FormatDate(n.Arrived))
 	}
 	if !n.Envelope.ID.IsZero() {
-		exact(b, "X-Postrider-ID", n.Envelope.ID.String()) // RFC 3464 §2.4 c
+		exact(b, IDField, n.Envelope.ID.String())
 	}
 	for i := range n.Recipients {
 		b.WriteString("\r\n")

@@ -17,6 +17,7 @@ type metrics struct {
 	conns   *prometheus.CounterVec // by tls
 	open    prometheus.Gauge
 	notices *prometheus.CounterVec // by kind
+	untold  prometheus.Counter
 	seconds prometheus.Histogram
 }
 
@@ -34,13 +35,16 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "postrider_outbound_notifications_total", Help: "Delivery status notifications made, by kind.",
 		}, []string{"kind"}),
+		untold: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postrider_outbound_untold_total", Help: "Failures that nobody is told of: of notifications, and of other mail without a sender.",
+		}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "postrider_outbound_delay_seconds", Help: "Time from a message's acceptance to its delivery to another host.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 14), // 1 ms to 18 hours
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.rows, m.conns, m.open, m.notices, m.seconds)
+		reg.MustRegister(m.rows, m.conns, m.open, m.notices, m.untold, m.seconds)
 	}
 	return m
 }
@@ -51,14 +55,18 @@ func (d *Deliverer) report(j *job, i int, o *outcome, s *store.Settlement) {
 	d.m.rows.WithLabelValues(o.kind.String()).Inc()
 	now := d.o.Now()
 	level, text := slog.LevelInfo, "message sent"
-	switch o.kind {
-	case delivered:
+	untold := isUntold(&j.msg, o)
+	switch {
+	case untold:
+		d.m.untold.Inc()
+		level, text = slog.LevelWarn, untoldText(&j.msg)
+	case o.kind == delivered:
 		d.m.seconds.Observe(age(&j.msg, now).Seconds())
-	case deferred:
+	case o.kind == deferred:
 		text = "message deferred"
-	case failed:
+	case o.kind == failed:
 		text = "message could not be sent"
-	case held:
+	case o.kind == held:
 		level, text = slog.LevelError, "message held"
 	}
 	if !d.log.Enabled(context.Background(), level) {
@@ -84,6 +92,9 @@ func (d *Deliverer) report(j *job, i int, o *outcome, s *store.Settlement) {
 	}
 	if o.uncertain || row.Uncertain {
 		attrs = append(attrs, slog.Bool("may_come_twice", true))
+	}
+	if untold {
+		attrs = append(attrs, d.untoldAttrs(&j.msg)...)
 	}
 	d.log.LogAttrs(context.Background(), level, text, attrs...)
 }
