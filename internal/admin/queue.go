@@ -37,8 +37,9 @@ type QueueRecipient struct {
 	To          string `json:"to"`
 	Destination string `json:"destination"`
 	State       string `json:"state"`
-	// Frozen says that its destination is.
+	// Frozen says that its destination is, Kept that nothing is sent at all.
 	Frozen bool `json:"frozen"`
+	Kept   bool `json:"kept,omitempty"`
 	// Next is when it may be tried.
 	Next  time.Time `json:"next"`
 	Tries int       `json:"tries"`
@@ -111,7 +112,7 @@ func queueList(s *service, c *call, f QueueFilter) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	frozen, err := s.frozen(c)
+	why, err := s.still(c)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +125,7 @@ func queueList(s *service, c *call, f QueueFilter) (any, error) {
 			continue
 		}
 		for _, r := range rules.rows(&m) {
-			if err := c.emit(QueueRow{queueHead(&m), shownRow(&r, frozen)}); err != nil {
+			if err := c.emit(QueueRow{queueHead(&m), shownRow(&r, why)}); err != nil {
 				return nil, err
 			}
 		}
@@ -139,23 +140,28 @@ func queueHead(m *store.QueuedMessage) QueueHead {
 	}
 }
 
-// frozen returns the destinations that are frozen.
-func (s *service) frozen(ctx context.Context) (map[string]store.FrozenDestination, error) {
-	all := map[string]store.FrozenDestination{}
+// still is why rows are not sent when they are due.
+type still struct {
+	frozen map[string]store.FrozenDestination // destinations
+	kept   bool                               // all: no server runs, or it is not to send
+}
+
+func (s *service) still(ctx context.Context) (still, error) {
+	all := still{frozen: map[string]store.FrozenDestination{}, kept: s.deliverer == nil || !s.deliverer.Running()}
 	for d, err := range s.store.Frozen(ctx) {
 		if err != nil {
-			return nil, err
+			return all, err
 		}
-		all[d.Name] = d
+		all.frozen[d.Name] = d
 	}
 	return all, nil
 }
 
-func shownRow(r *store.Row, frozen map[string]store.FrozenDestination) QueueRecipient {
-	_, stopped := frozen[r.Recipient.Address.Domain]
+func shownRow(r *store.Row, why still) QueueRecipient {
+	_, frozen := why.frozen[r.Recipient.Address.Domain]
 	return QueueRecipient{
 		Row: r.Index, To: r.Recipient.Address.String(), Destination: r.Recipient.Address.Domain,
-		State: queueState(r), Frozen: stopped, Next: r.Due, Tries: r.Attempts,
+		State: queueState(r), Frozen: frozen, Kept: why.kept, Next: r.Due, Tries: r.Attempts,
 		Last: r.Last, Host: r.Host, Reply: r.Reply, SenderTold: r.Delayed, Uncertain: r.Uncertain,
 		Notify: notifyText(r.Recipient.Notify), OriginalRecipient: r.Recipient.ORcpt,
 	}
@@ -222,14 +228,14 @@ func queueShow(s *service, c *call, a queuedArgument) (any, error) {
 	if err != nil {
 		return nil, notQueued(id, err)
 	}
-	frozen, err := s.frozen(c)
+	why, err := s.still(c)
 	if err != nil {
 		return nil, err
 	}
-	return shownMessage(&m, frozen), nil
+	return shownMessage(&m, why), nil
 }
 
-func shownMessage(m *store.QueuedMessage, frozen map[string]store.FrozenDestination) QueueMessage {
+func shownMessage(m *store.QueuedMessage, why still) QueueMessage {
 	e := &m.Envelope
 	shown := QueueMessage{
 		QueueHead: queueHead(m), AcceptID: m.AcceptID.String(), Notified: m.Notify.String(), EnvID: e.EnvID,
@@ -241,7 +247,7 @@ func shownMessage(m *store.QueuedMessage, frozen map[string]store.FrozenDestinat
 		shown.ByMode = [...]string{"return", "notify"}[min(e.DeliverBy.Mode, mail.ByNotify)]
 	}
 	for i := range m.Rows {
-		shown.Rows[i] = shownRow(&m.Rows[i], frozen)
+		shown.Rows[i] = shownRow(&m.Rows[i], why)
 	}
 	return shown
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"postrider/internal/directory"
 	"postrider/internal/fault"
 	"postrider/internal/mail"
 	"postrider/internal/store"
@@ -282,6 +283,28 @@ func TestStatsCountByDestination(t *testing.T) {
 			t.Errorf("filtered: got %+v, want one row", totals)
 		}
 	})
+}
+
+func TestRowsAreKeptUnlessMailIsSent(t *testing.T) {
+	m, _, sending := withSender()
+	still := InProcess(Handler(Options{Directory: directory.New(m, directory.Options{}), Store: m}))
+	enqueue(t, m, queueing{from: "a@example.org", to: []string{"b@example.net"}})
+	for _, test := range []struct {
+		c    *Client
+		kept bool
+	}{{sending, false}, {still, true}} {
+		rows := collect(t, test.c.Queue(t.Context(), QueueFilter{}))
+		if len(rows) != 1 || rows[0].Kept != test.kept {
+			t.Errorf("got %+v, want kept %v", rows, test.kept)
+		}
+		_, err := test.c.QueueStats(t.Context(), QueueFilter{}, func(d QueueDestination) error {
+			if d.Kept != test.kept {
+				t.Errorf("got %+v, want kept %v", d, test.kept)
+			}
+			return nil
+		})
+		must(t, err)
+	}
 }
 
 func TestDestinationsBeyondTheLimitAreInTheTotalsOnly(t *testing.T) {

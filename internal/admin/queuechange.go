@@ -18,6 +18,7 @@ import (
 type Deliverer interface {
 	Revive(destinations ...string)
 	Bounce(ctx context.Context, id mail.ID, rows []int, why string) (int, error)
+	Running() bool
 	Hops() []outbound.HopStatus
 	HopOf(destination string) string
 }

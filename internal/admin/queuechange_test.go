@@ -207,6 +207,8 @@ func (s *sender) Bounce(_ context.Context, id mail.ID, rows []int, why string) (
 	return len(rows), nil
 }
 
+func (s *sender) Running() bool { return true }
+
 func (s *sender) Hops() []outbound.HopStatus {
 	return []outbound.HopStatus{{Hop: "example.com", Connections: 1, Limit: 3}, {Hop: "route relay", Failing: "no route to host"}}
 }

@@ -32,6 +32,8 @@ type QueueDestination struct {
 	Next   time.Time `json:"next,omitzero"`
 	Frozen bool      `json:"frozen"`
 	Why    string    `json:"why,omitempty"` // it is frozen
+	// Kept says that nothing is sent at all.
+	Kept bool `json:"kept,omitempty"`
 	// Failure is the latest.
 	Failure *QueueFailure `json:"last_failure,omitempty"`
 	// Hop is what goes on with the hosts that its mail goes to; nil without a server,
@@ -175,7 +177,7 @@ func clipText(s string) string {
 
 // emitDestinations sends the destinations, with what is not in their rows.
 func (s *service) emitDestinations(c *call, n *counting) error {
-	frozen, err := s.frozen(c)
+	why, err := s.still(c)
 	if err != nil {
 		return err
 	}
@@ -193,7 +195,8 @@ func (s *service) emitDestinations(c *call, n *counting) error {
 		return cmp.Or(cmp.Compare(b.Rows, a.Rows), cmp.Compare(a.Destination, b.Destination))
 	})
 	for _, d := range all {
-		if f, ok := frozen[d.Destination]; ok {
+		d.Kept = why.kept
+		if f, ok := why.frozen[d.Destination]; ok {
 			d.Frozen, d.Why = true, f.Why
 		}
 		if s.deliverer != nil {

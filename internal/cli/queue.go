@@ -73,7 +73,8 @@ func (a *app) queueListCommand() *cobra.Command {
 		Long: `List what waits to be sent, a line for each recipient: a row. STATE is waiting (not
 tried yet), delayed (tried, and tried again at NEXT), leased (being tried at this
 moment) or held (until "queue release"). NEXT is how long from now; "frozen" if the
-destination is. On a terminal the last reply is cut to its width.`,
+destination is; "kept" if it is due and nothing is sent: no server runs, or its
+configuration says outbound.enabled = false. On a terminal the last reply is cut to its width.`,
 		Example: "  postrider queue list\n  postrider queue list --domain example.net --state delayed\n  postrider queue list --sender alice@example.org --older 1d --json",
 		Args:    args(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -120,15 +121,19 @@ func nextText(r *admin.QueueRecipient, now time.Time) string {
 	case r.Frozen:
 		return "frozen"
 	}
-	return untilText(r.Next, now)
+	return untilText(r.Next, now, r.Kept)
 }
 
-// untilText says how long it is to a time.
-func untilText(t, now time.Time) string {
-	if !t.After(now) {
-		return "now"
+// untilText says how long it is until rows are tried. What is due when nothing is sent
+// is kept.
+func untilText(t, now time.Time, kept bool) string {
+	switch {
+	case t.After(now):
+		return spanText(t.Sub(now))
+	case kept:
+		return "kept"
 	}
-	return spanText(t.Sub(now))
+	return "now"
 }
 
 // spanText is a duration for people, in its largest unit.

@@ -156,6 +156,8 @@ func stateText(r *admin.QueueRecipient, now time.Time) string {
 		return "held until it is released"
 	case r.Frozen:
 		return r.State + "; " + r.Destination + " is frozen"
+	case r.Kept && !r.Next.After(now):
+		return r.State + ", due, and kept: nothing is sent, since no server runs or outbound.enabled is false"
 	case !r.Next.After(now):
 		return r.State + ", due now"
 	}

@@ -78,7 +78,7 @@ func queueStatsCells(d *admin.QueueDestination, now time.Time) []string {
 	case d.Frozen:
 		next = "frozen"
 	case !d.Next.IsZero():
-		next = untilText(d.Next, now)
+		next = untilText(d.Next, now, d.Kept)
 	}
 	if d.Failure != nil {
 		failure = spanText(now.Sub(d.Failure.At)) + " ago: " + oneLine(d.Failure.Reply)

@@ -122,6 +122,21 @@ func TestSpansAreShownInTheirLargestUnit(t *testing.T) {
 	}
 }
 
+func TestWhatIsDueIsNowOrKept(t *testing.T) {
+	now := time.Now()
+	for _, test := range []struct {
+		at   time.Time
+		kept bool
+		want string
+	}{
+		{now, false, "now"}, {now, true, "kept"}, {now.Add(time.Hour), false, "1h"}, {now.Add(time.Hour), true, "1h"},
+	} {
+		if got := untilText(test.at, now, test.kept); got != test.want {
+			t.Errorf("at %v, kept %v: got %s, want %s", test.at, test.kept, got, test.want)
+		}
+	}
+}
+
 func TestWhatAChangeDidIsSaid(t *testing.T) {
 	v := &queueVerb{done: "Held %s."}
 	for _, test := range []struct {

@@ -98,6 +98,13 @@ func (d *Deliverer) HopOf(destination string) string {
 	return ""
 }
 
+// Running reports whether mail is sent.
+func (d *Deliverer) Running() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.running()
+}
+
 // Revive says that rows of these destinations may be due now, and that their hops
 // are to be tried though they could not be reached.
 func (d *Deliverer) Revive(destinations ...string) {

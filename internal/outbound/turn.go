@@ -188,10 +188,7 @@ func (d *Deliverer) Turn(ctx context.Context, c *smtp.Client, domains []string) 
 			return nil, fault.Newf(fault.Denied, op, "%s may not ask for %s", c.Login, name)
 		}
 	}
-	d.mu.Lock()
-	running := d.running()
-	d.mu.Unlock()
-	if !running {
+	if !d.Running() {
 		return nil, errNotRunning(op)
 	}
 	waiting, err := d.waiting(ctx, allowed, domains)
