@@ -136,7 +136,7 @@ func (s *signers) sign(domain, message string) string {
 func (s *signers) seal(domain, message string) string {
 	s.t.Helper()
 	fields, err := dkim.NewSealer(s.keys, s.verifier(), "mail."+domain, dkim.Settings{}).
-		Seal(s.t.Context(), domain, strings.NewReader(message), int64(len(message)), nil)
+		Seal(s.t.Context(), domain, dkim.Forward{Stored: strings.NewReader(message)})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -256,20 +256,24 @@ func (e *engine) openSigner() outbound.Signer {
 }
 
 // Sign implements outbound.Signer.
-func (s *signer) Sign(ctx context.Context, m *store.QueuedMessage, content outbound.Content) ([]byte, error) {
+func (s *signer) Sign(ctx context.Context, m *store.QueuedMessage, stored, converted outbound.Content) ([]byte, error) {
 	switch m.Warrant.Kind() {
 	case store.AliasForwards:
 		a, err := mail.ParseAddress(m.Warrant.Name())
 		if err != nil {
 			return nil, err
 		}
-		return s.sealer.Seal(ctx, a.Domain, content, content.Size(), nil)
+		return s.sealer.Seal(ctx, a.Domain, dkim.Forward{ID: m.AcceptID, Came: m.Accepted, Stored: stored, Converted: converted})
 	case store.ClientRelays:
 		if !s.relayed {
 			return nil, nil
 		}
 	}
-	return s.signer.SignAuthor(ctx, content, content.Size())
+	sent := stored
+	if converted != nil {
+		sent = converted
+	}
+	return s.signer.SignAuthor(ctx, sent, sent.Size())
 }
 
 var _ outbound.Resolver = (*resolver.Resolver)(nil)

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"log/slog"
 	"strings"
 	"testing"
@@ -41,11 +43,19 @@ func TestWhoSendsDecidesWhatIsSigned(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := config.Default()
 			cfg.Hostname, cfg.DKIM.SignRelayed = "mail.example.org", c.relayed
-			got, err := (&engine{cfg: cfg, keys: keys, resolver: r}).openSigner().Sign(t.Context(), &store.QueuedMessage{Warrant: c.warrant}, strings.NewReader(c.message))
+			got, err := (&engine{cfg: cfg, keys: keys, resolver: r}).openSigner().Sign(t.Context(), &store.QueuedMessage{Warrant: c.warrant}, strings.NewReader(c.message), nil)
 			if err != nil || !strings.HasPrefix(string(got), c.want) || c.want == "" && len(got) > 0 {
 				t.Errorf("got %v, %q, want %q", err, got, c.want)
 			}
 		})
+	}
+	converted := strings.NewReader(ours + "as it goes out\r\n")
+	s := (&engine{cfg: config.Default(), keys: keys, resolver: r}).openSigner()
+	for _, w := range []store.Warrant{store.AccountWarrant(1, "alice@example.org"), store.AliasWarrant("bob@example.org")} {
+		got, err := s.Sign(t.Context(), &store.QueuedMessage{Warrant: w}, strings.NewReader(ours), converted)
+		if want := "bh=" + bodyHash("Hello\r\nas it goes out\r\n"); err != nil || !strings.Contains(unfolded(got), want) {
+			t.Errorf("%s: got %v, %q, want %s", w.Kind(), err, got, want)
+		}
 	}
 	cfg := config.Default()
 	cfg.DKIM.Enabled = false
@@ -53,3 +63,10 @@ func TestWhoSendsDecidesWhatIsSigned(t *testing.T) {
 		t.Error("signs though it is told not to")
 	}
 }
+
+func bodyHash(body string) string {
+	sum := sha256.Sum256([]byte(body))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+func unfolded(fields []byte) string { return strings.ReplaceAll(string(fields), "\r\n ", "") }

@@ -163,7 +163,7 @@ func TestKeysAreLookedUpForAShortTime(t *testing.T) {
 		}
 		begun := time.Now()
 		fields, err := NewSealer(s.keys, v, "mail.last.example", Settings{Now: s.clock()}).
-			Seal(t.Context(), "last.example", strings.NewReader(m), int64(len(m)), nil)
+			Seal(t.Context(), "last.example", Forward{Stored: strings.NewReader(m)})
 		if took := time.Since(begun); err != nil || len(fields) == 0 || took > maxLookups {
 			t.Errorf("it took %v, with %d octets, %v", took, len(fields), err)
 		}

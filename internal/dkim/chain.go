@@ -43,18 +43,17 @@ func (v Verifier) Chain(ctx context.Context, content io.ReaderAt, size int64) (C
 	if err != nil {
 		return Chain{}, err
 	}
-	c, _, err := v.chain(ctx, h, &bodies{content: content, size: size, from: h.length})
-	return c, err
+	return v.chain(ctx, h, &bodies{content: content, size: size, from: h.length})
 }
 
-func (v Verifier) chain(ctx context.Context, h *header, b *bodies) (Chain, []set, error) {
+func (v Verifier) chain(ctx context.Context, h *header, b *bodies) (Chain, error) {
 	sets, c := readChain(h)
 	if c.Status != ChainPass {
-		return c, nil, nil
+		return c, nil
 	}
-	fail := func(why string) (Chain, []set, error) {
+	fail := func(why string) (Chain, error) {
 		c.Status, c.Reason = ChainFail, why
-		return c, nil, nil
+		return c, nil
 	}
 	s, key, refused := v.messageSignature(ctx, sets[len(sets)-1].signature)
 	if refused != nil {
@@ -62,7 +61,7 @@ func (v Verifier) chain(ctx context.Context, h *header, b *bodies) (Chain, []set
 	}
 	b.want(s.body)
 	if err := b.hash(ctx); err != nil {
-		return c, nil, err
+		return c, err
 	}
 	if refused := (&check{signature: s, key: key}).holds(h, b); refused != nil {
 		return fail("its newest signature: " + refused.reason)
@@ -72,7 +71,7 @@ func (v Verifier) chain(ctx context.Context, h *header, b *bodies) (Chain, []set
 			return fail("seal " + strconv.Itoa(n) + ": " + why)
 		}
 	}
-	return c, sets, nil
+	return c, nil
 }
 
 // readChain collects a chain and looks at its structure (RFC 8617 §5.2, steps 1 to

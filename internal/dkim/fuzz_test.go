@@ -94,7 +94,7 @@ func FuzzVerify(f *testing.F) {
 			t.Errorf("the chain: %v", err)
 		}
 		sealed, err := NewSealer(s.keys, s.verifier(), "mail.example.org", Settings{Now: s.clock()}).
-			Seal(t.Context(), "example.org", r, size, nil)
+			Seal(t.Context(), "example.org", Forward{Stored: r})
 		if err != nil {
 			t.Errorf("the seal: %v", err)
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"postrider/internal/fault"
+	"postrider/internal/mail"
 	"postrider/internal/message"
 )
 
@@ -67,6 +68,18 @@ func (h *header) count(name string) int {
 		}
 	}
 	return n
+}
+
+// below returns the header as it came here: without the fields that this server has
+// put on top itself. The last of them is the Received field with the message's ID
+// (RFC 5321 §4.4). A signature may say that there is no field of such a name.
+func (h *header) below(id mail.ID) *header {
+	for i, f := range h.fields {
+		if message.IsReceived(f, id) {
+			return &header{fields: h.fields[i+1:], length: h.length}
+		}
+	}
+	return h
 }
 
 // pick returns what a list of names (h=) means: each name takes the lowest field

@@ -12,6 +12,7 @@ import (
 	"github.com/emersion/go-msgauth/authres"
 
 	"postrider/internal/fault"
+	"postrider/internal/mail"
 	"postrider/internal/message"
 )
 
@@ -21,31 +22,13 @@ const (
 	maxReport  = 4 << 10 // octets of all results
 )
 
-// maxLookups is how long the looking up of keys for one seal may take in all. Who has
-// written the message says how many they are, and their hosts how slow: the next
-// host's connection waits meanwhile, and other mail for it. What has not been found by
-// then nobody knows.
-const maxLookups = 20 * time.Second
-
-// within returns find that has so much time for all that is looked up.
-func (find TXT) within(d time.Duration) TXT {
-	until := time.Now().Add(d)
-	return func(ctx context.Context, name string) ([]string, error) {
-		ctx, cancel := context.WithDeadline(ctx, until)
-		defer cancel()
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		return find(ctx, name)
-	}
-}
-
 // Sealer seals what is forwarded (RFC 8617 §5.1).
 type Sealer struct {
 	keys     *Keys
 	verifier Verifier
 	hostname string
 	settings Settings
+	lately   findings
 }
 
 // NewSealer returns a sealer that uses the active keys. Hostname names this server
@@ -54,72 +37,78 @@ func NewSealer(keys *Keys, v Verifier, hostname string, s Settings) *Sealer {
 	return &Sealer{keys: keys, verifier: v, hostname: hostname, settings: s}
 }
 
-// Seal returns an ARC set, three fields with their line ends, to be put on top of a
-// message that is forwarded as content says, octet by octet, all else that is put
-// on top included. It returns nothing if the domain has no key, if a host before us
-// has found that the chain fails, or if the chain is full.
-//
-// Results are what this server found out about the message when it arrived. Those of
-// DKIM and ARC are found out now, unless they are among them. TooLarge: the header is
-// longer than MaxHeader.
-func (s *Sealer) Seal(ctx context.Context, domain string, content io.ReaderAt, size int64, results []authres.Result) ([]byte, error) {
-	op := "seal for " + domain
-	keys, err := s.keys.signers(ctx, domain)
-	if err != nil || len(keys) == 0 {
-		return nil, fault.Wrap(op, err)
-	}
-	h, err := readHeader(content, size)
-	if err != nil {
-		return nil, fault.Wrap(op, err)
-	}
-	b := &bodies{content: content, size: size, from: h.length}
-	b.want(relaxed) // for our own signature; most others need no other
-	v := Verifier{TXT: s.verifier.TXT.within(maxLookups), Now: s.verifier.Now}
-	chain, sets, err := v.chain(ctx, h, b)
-	if err != nil {
-		return nil, fault.Wrap(op, err)
-	}
-	if chain.Ended || chain.Sets == MaxInstance {
-		return nil, nil
-	}
-	found, err := v.results(ctx, h, b, chain, results)
-	if err != nil {
-		return nil, fault.Wrap(op, err)
-	}
-	m := sealing{key: keys[0], instance: chain.Sets + 1, status: chain.Status, time: seconds(s.settings.now())}
-	return m.fields(h, b.sums[relaxed], sets, report(s.hostname, found))
+// Source is a message at rest.
+type Source interface {
+	io.ReaderAt
+	Size() int64 // octets
 }
 
-// results adds what has been found out about DKIM and ARC.
-func (v Verifier) results(ctx context.Context, h *header, b *bodies, chain Chain, known []authres.Result) ([]authres.Result, error) {
-	b.want(relaxed)
-	verified, err := v.verify(ctx, h, b)
+// Forward is a message that is forwarded.
+type Forward struct {
+	// ID is the one in the Received field that this server has put on top; what stands
+	// below that has come so. Zero: all has, and what is found out is not kept.
+	ID mail.ID
+	// Came is when it came: a signature that was good then has not expired since. Zero
+	// is now.
+	Came time.Time
+	// Stored is what is kept of it.
+	Stored Source
+	// Converted is what it was turned into for the next host. Nil: it goes out as it is
+	// stored.
+	Converted Source
+}
+
+// Seal returns an ARC set, three fields with their line ends, to be put on top of a
+// message that is forwarded. It tells what was found out about the message as it came
+// (RFC 8617 §5.1), and signs it as it goes out, octet by octet, with all else that is
+// put on top. It returns nothing if the domain has no key, if a host before us has
+// found that the chain fails, or if the chain is full.
+//
+// TooLarge: the header is longer than MaxHeader.
+func (s *Sealer) Seal(ctx context.Context, domain string, m Forward) ([]byte, error) {
+	fields, err := s.seal(ctx, domain, &m)
+	return fields, fault.Wrap("seal for "+domain, err)
+}
+
+func (s *Sealer) seal(ctx context.Context, domain string, m *Forward) ([]byte, error) {
+	keys, err := s.keys.signers(ctx, domain)
+	if err != nil || len(keys) == 0 {
+		return nil, err
+	}
+	stored, storedBody, err := open(m.Stored)
 	if err != nil {
 		return nil, err
 	}
-	all := slices.Clone(known)
-	if !slices.ContainsFunc(known, isMethod("dkim")) {
-		all = append(all, Results(verified)...)
+	sent, sentBody := stored, storedBody
+	if m.Converted != nil {
+		if sent, sentBody, err = open(m.Converted); err != nil {
+			return nil, err
+		}
 	}
-	if !slices.ContainsFunc(known, isMethod("arc")) {
-		all = append(all, &authres.GenericResult{Method: "arc", Value: authres.ResultValue(chain.Status)})
+	sentBody.want(relaxed) // in one reading with what most others need
+	found, err := s.find(ctx, m, stored, storedBody)
+	if err != nil || found.chain.Ended || found.chain.Sets == MaxInstance {
+		return nil, err
 	}
-	return all, nil
+	sentBody.want(relaxed)
+	if err := sentBody.hash(ctx); err != nil {
+		return nil, err
+	}
+	var before []set
+	if found.chain.Status == ChainPass {
+		before, _ = readChain(sent)
+	}
+	set := sealing{key: keys[0], instance: found.chain.Sets + 1, status: found.chain.Status, time: seconds(s.settings.now())}
+	return set.fields(sent, sentBody.sums[relaxed], before, report(s.hostname, found.results()))
 }
 
-// isMethod returns a test of a result's method.
-func isMethod(name string) func(authres.Result) bool {
-	return func(r authres.Result) bool {
-		switch r := r.(type) {
-		case *authres.DKIMResult:
-			return name == "dkim"
-		case *authres.ARCResult:
-			return name == "arc"
-		case *authres.GenericResult:
-			return r.Method == name
-		}
-		return false
+// open reads the header of a message; its body is still to be read.
+func open(m Source) (*header, *bodies, error) {
+	h, err := readHeader(m, m.Size())
+	if err != nil {
+		return nil, nil, err
 	}
+	return h, &bodies{content: m, size: m.Size(), from: h.length}, nil
 }
 
 // Results returns verifications as results of the method dkim (RFC 8601 §2.7.1).

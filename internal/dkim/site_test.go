@@ -104,7 +104,7 @@ func (s *site) verify(message string) []Verification {
 func (s *site) seal(domain, hostname, message string) string {
 	s.t.Helper()
 	fields, err := NewSealer(s.keys, s.verifier(), hostname, Settings{Now: s.clock()}).
-		Seal(s.t.Context(), domain, strings.NewReader(message), int64(len(message)), nil)
+		Seal(s.t.Context(), domain, Forward{Stored: strings.NewReader(message)})
 	if err != nil {
 		s.t.Fatal(err)
 	}

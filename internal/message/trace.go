@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"net/netip"
 	"time"
 	"unicode/utf8"
@@ -95,6 +96,12 @@ func (r *Received) from() []string {
 		helo = remote
 	}
 	return []string{"from", hostName(helo), "(" + remote + ")"}
+}
+
+// IsReceived reports whether a field is the Received field that was made for a
+// message with this ID.
+func IsReceived(f Field, id mail.ID) bool {
+	return f.Is("Received") && bytes.Contains(f.Body, []byte("id "+id.String()))
 }
 
 // AppendReturnPath appends a Return-Path field for a reverse-path (RFC 5321

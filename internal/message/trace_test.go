@@ -65,8 +65,14 @@ func TestReceivedIsWrittenFolded(t *testing.T) {
 			"\tid 04106000000000000000000000; Sat, 21 Nov 2026 08:05:03 +0000\r\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := string(c.r.AppendTo(nil)); got != c.want {
+			got := c.r.AppendTo(nil)
+			if string(got) != c.want {
 				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+			for f := range SplitFields(got) {
+				if !IsReceived(f, testID) || IsReceived(f, pmail.ID{1, 2, 4}) {
+					t.Error("it is not known by its ID")
+				}
 			}
 		})
 	}

@@ -16,13 +16,11 @@ import (
 // sending is a message's octets on their way out: header lines that were made for
 // it, and what is stored or what that was turned into.
 type sending struct {
-	top  []byte
-	rest interface {
-		io.ReaderAt
-		Size() int64
-	}
-	body  mail.BodyType
-	close func()
+	top       []byte
+	rest      Content
+	converted Content // rest, if that is not as it is stored; else nil
+	body      mail.BodyType
+	close     func()
 }
 
 // Size implements smtp.OutgoingContent.
@@ -73,7 +71,7 @@ func (d *Deliverer) open(ctx context.Context, j *job, form smtp.Form) (smtp.Outg
 		return s, nil
 	}
 	s.top, err = d.signed.get(signedForm{j.msg.ID, s.body}, d.o.Now(), func() ([]byte, error) {
-		return d.o.Signer.Sign(ctx, &j.msg, s.rest)
+		return d.o.Signer.Sign(ctx, &j.msg, stored, s.converted)
 	})
 	if err != nil {
 		// Unsigned mail gets further than none.
@@ -121,7 +119,7 @@ func (d *Deliverer) convert(ctx context.Context, s *sending, form smtp.Form) err
 		return unturned(err)
 	}
 	before := s.close
-	s.rest, s.body = turned, to
+	s.rest, s.converted, s.body = turned, turned, to
 	s.close = func() {
 		turned.Discard()
 		before()

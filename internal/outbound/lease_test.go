@@ -47,7 +47,7 @@ func TestWhatHasWaitedLongIsSentOnce(t *testing.T) {
 // broken is a signer that panics.
 type broken struct{}
 
-func (broken) Sign(context.Context, *store.QueuedMessage, Content) ([]byte, error) {
+func (broken) Sign(context.Context, *store.QueuedMessage, Content, Content) ([]byte, error) {
 	var none []byte
 	return none[:len(none)+1], nil
 }

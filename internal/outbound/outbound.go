@@ -83,9 +83,9 @@ type Resolver interface {
 
 // Signer makes the fields that go on top of a message before it is sent.
 type Signer interface {
-	// Sign returns whole header lines with CRLF, or nothing. The content is as it will
-	// be sent: whatever had to be converted has been.
-	Sign(ctx context.Context, m *store.QueuedMessage, content Content) ([]byte, error)
+	// Sign returns whole header lines with CRLF, or nothing, for a message as it will be
+	// sent: as it is stored, or, unless that is nil, as it was converted for the host.
+	Sign(ctx context.Context, m *store.QueuedMessage, stored, converted Content) ([]byte, error)
 }
 
 // Content is a message at rest.

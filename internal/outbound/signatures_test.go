@@ -3,6 +3,7 @@ package outbound
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,7 +18,7 @@ import (
 // counter signs by counting.
 type counter struct{ n atomic.Int64 }
 
-func (c *counter) Sign(context.Context, *store.QueuedMessage, Content) ([]byte, error) {
+func (c *counter) Sign(context.Context, *store.QueuedMessage, Content, Content) ([]byte, error) {
 	c.n.Add(1)
 	return []byte("Signed: yes\r\n"), nil
 }
@@ -41,6 +42,36 @@ func TestAMessageToManyDestinationsIsSignedOnce(t *testing.T) {
 		synctest.Wait()
 		if n := c.n.Load(); n != 2 {
 			t.Errorf("signed %d times, want each message by itself", n)
+		}
+	})
+}
+
+// forms signs with what it was given.
+type forms struct{}
+
+func (forms) Sign(_ context.Context, _ *store.QueuedMessage, stored, converted Content) ([]byte, error) {
+	text := func(c Content) string {
+		if c == nil {
+			return "nothing"
+		}
+		b, _ := io.ReadAll(io.NewSectionReader(c, 0, c.Size()))
+		_, body, _ := strings.Cut(string(b), "\r\n\r\n")
+		return strings.TrimSpace(body)
+	}
+	return []byte("Signed: " + text(stored) + ", " + text(converted) + "\r\n"), nil
+}
+
+func TestWhatSignsHasTheMessageAsItIsKeptAndAsItIsSent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, func(_ *site, o *Options) { o.Signer = forms{} })
+		s.text = eightBitText
+		seven, eight := s.host("203.0.114.1", sinktest.Options{Extensions: sevenBits}), s.host("203.0.114.3", sinktest.Options{})
+		s.queue("alice@example.org", func(o *Onward) { o.Envelope.Body = mail.Body8BitMIME }, "bob@remote.test", "carol@other.test")
+		synctest.Wait()
+		for sink, want := range map[*sinktest.Sink]string{seven: "Signed: Grüße, R3LDvMOfZQ0K\r\n", eight: "Signed: Grüße, nothing\r\n"} {
+			if ms := sink.Messages(); len(ms) != 1 || !strings.HasPrefix(string(ms[0].Data), want) {
+				t.Errorf("got %v, want %q on top", ms, want)
+			}
 		}
 	})
 }

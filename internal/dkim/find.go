@@ -1,0 +1,122 @@
+package dkim
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-msgauth/authres"
+
+	"postrider/internal/mail"
+)
+
+// maxLookups is how long the looking up of keys for one message may take in all. Who
+// has written the message says how many they are, MaxSignatures and one a set of the
+// chain at most, and their hosts how slow: the next host's connection waits
+// meanwhile, and other mail for it. What has not been found by then nobody knows.
+const maxLookups = 20 * time.Second
+
+// within returns find that has so much time for all that is looked up, and asks for
+// each name once. It is for one goroutine.
+func (find TXT) within(d time.Duration) TXT {
+	type answer struct {
+		records []string
+		err     error
+	}
+	known := map[string]answer{}
+	until := time.Now().Add(d)
+	return func(ctx context.Context, name string) ([]string, error) {
+		if a, ok := known[name]; ok {
+			return a.records, a.err
+		}
+		ctx, cancel := context.WithDeadline(ctx, until)
+		defer cancel()
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		records, err := find(ctx, name)
+		known[name] = answer{records, err}
+		return records, err
+	}
+}
+
+// finding is what was found out about a message.
+type finding struct {
+	chain      Chain
+	signatures []Verification
+}
+
+// results are those of the methods dkim and arc (RFC 8601 §2.7.1, RFC 8617 §10.2).
+func (f *finding) results() []authres.Result {
+	return append(Results(f.signatures), &authres.GenericResult{Method: "arc", Value: authres.ResultValue(f.chain.Status)})
+}
+
+// find finds out about a message as it came, unless that is known: below the fields
+// of ours, and not in the form that the next host gets, of which no signature is.
+func (s *Sealer) find(ctx context.Context, m *Forward, h *header, b *bodies) (finding, error) {
+	return s.lately.get(m.ID, s.settings.now(), func() (f finding, err error) {
+		v := Verifier{TXT: s.verifier.TXT.within(maxLookups), Now: s.verifier.Now}
+		if !m.Came.IsZero() {
+			v.Now = func() time.Time { return m.Came }
+		}
+		h := h.below(m.ID)
+		if f.chain, err = v.chain(ctx, h, b); err != nil {
+			return f, err
+		}
+		f.signatures, err = v.verify(ctx, h, b)
+		return f, err
+	})
+}
+
+const (
+	// maxFindings is how many are kept; each has 1 KiB or so.
+	maxFindings = 256
+	// findingLife is how long they are: what nobody knew may be known later.
+	findingLife = 5 * time.Minute
+)
+
+// findings are what was found out lately: a message that goes to several hosts, in
+// several forms or by several aliases, is verified once. The zero value is empty.
+type findings struct {
+	mu    sync.Mutex
+	known map[mail.ID]*keptFinding
+}
+
+type keptFinding struct {
+	mu   sync.Mutex // held while it is found out
+	made time.Time  // zero: it has yet to be
+	finding
+}
+
+// get returns what is known of a message, or what find returns. Its error is the
+// caller's alone. Nothing is known of the zero ID.
+func (s *findings) get(id mail.ID, now time.Time, find func() (finding, error)) (finding, error) {
+	if id.IsZero() {
+		return find()
+	}
+	kept := s.of(id)
+	kept.mu.Lock()
+	defer kept.mu.Unlock()
+	if !kept.made.IsZero() && now.Sub(kept.made) < findingLife {
+		return kept.finding, nil
+	}
+	found, err := find()
+	if err == nil {
+		kept.made, kept.finding = now, found
+	}
+	return found, err
+}
+
+func (s *findings) of(id mail.ID) *keptFinding {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if kept := s.known[id]; kept != nil {
+		return kept
+	}
+	if s.known == nil || len(s.known) >= maxFindings {
+		s.known = map[mail.ID]*keptFinding{}
+	}
+	kept := new(keptFinding)
+	s.known[id] = kept
+	return kept
+}
