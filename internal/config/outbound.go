@@ -24,7 +24,7 @@ type Outbound struct {
 	AllowPrivate bool     `toml:"allow_private" doc:"Let mail whose host is found in the DNS, and requests for MTA-STS policies, go to loopback, private and link-local addresses, which a domain could name to make the server talk to machines behind it. Routes may name such hosts in any case."`
 	MaxReturn    Size     `toml:"max_return" min:"1KiB" max:"50MiB" doc:"The largest message that a notification of failure brings back whole; of larger ones it brings the header."`
 	Connect      Duration `toml:"connect_timeout" min:"1s" max:"5m" doc:"How long a connection may take to come about."`
-	Idle         Duration `toml:"idle" max:"5m" doc:"How long a connection waits for another message for its host."`
+	Idle         Duration `toml:"idle" max:"5m" doc:"How long a connection waits for another message for its host. It takes a place there meanwhile."`
 	Command      Duration `toml:"command_timeout" min:"1s" max:"1h" doc:"How long a host may take for its greeting and for an answer to a command (RFC 5321 §4.5.3.2: five minutes)."`
 	Block        Duration `toml:"data_timeout" min:"1s" max:"1h" doc:"How long one part of a message may take to be sent (RFC 5321 §4.5.3.2.5: three minutes)."`
 	End          Duration `toml:"end_timeout" min:"1s" max:"1h" doc:"How long a host may take to answer the end of a message (RFC 5321 §4.5.3.2.6: ten minutes). What comes later may come twice."`
@@ -99,7 +99,7 @@ var defaultTerms = Terms{
 
 func defaultOutbound() Outbound {
 	return Outbound{
-		Accept: true, Enabled: true, TLSReports: true, Connections: 500, MaxReturn: 64 * KiB, Connect: 30 * Second, Idle: 2 * Second,
+		Accept: true, Enabled: true, TLSReports: true, Connections: 500, MaxReturn: 64 * KiB, Connect: 30 * Second, Idle: Second,
 		Command: 5 * Minute, Block: 3 * Minute, End: 10 * Minute, Terms: defaultTerms,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -221,7 +222,8 @@ func TestConversionTakesNoMoreMemoryForMore(t *testing.T) {
 func asText(all []leaf) []leaf {
 	ends := strings.NewReplacer("\r\n", "\n", "\r", "\n")
 	for i, l := range all {
-		isText := !strings.Contains(l.header, `Content-Type: "`) || strings.Contains(l.header, `Content-Type: "text/`)
+		kind := regexp.MustCompile(`(?m)^Content-Type: "(.*)`).FindStringSubmatch(l.header)
+		isText := kind == nil || strings.HasPrefix(kind[1], "text/")
 		if isText && strings.IndexByte(l.content, 0) < 0 {
 			all[i].content = ends.Replace(l.content)
 		}
@@ -257,6 +259,7 @@ func FuzzLines(f *testing.F) {
 	for _, s := range []string{
 		"", "A: b\r\n\r\nü", mixed + "ü\r\n--b\r\n\r\n\x00\r\n--b--\r\nü\r\n", "Content-Transfer-Encoding: base64\r\n\r\nAAAA\r\nAA=\r\n",
 		"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n", "Content-Type: message/rfc822\r\n\r\nA: b\r\n\r\n\r\r\n\n",
+		"XContent-Type: multipart/digest; boundary=b\r\n\r\n-b\r\n\r\ny\r\xff\r\n",
 		"Content-Type :message/rfc822\r\n\r\nA: b\r\n\r\n\r",
 		"Content-Type: image/x\r\nContent-Transfer-Encoding: binary\r\n\r\n\xff\x00 \n",
 		"Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nA: b\r\nContent-Type: message/rfc822\r\n\r\n\r\nü\r\n--b--\r\n",

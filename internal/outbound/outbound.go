@@ -68,7 +68,7 @@ const (
 // Defaults of Options.
 const (
 	DefaultConnections = 500
-	DefaultIdle        = 2 * time.Second
+	DefaultIdle        = time.Second
 	DefaultConnect     = 30 * time.Second
 	DefaultMaxReturn   = 64 << 10 // octets
 	DefaultGrace       = 30 * time.Second
