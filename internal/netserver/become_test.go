@@ -1,6 +1,7 @@
 package netserver
 
 import (
+	"io"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -62,6 +63,32 @@ func TestEachSessionOfAConnectionIsClosedOnce(t *testing.T) {
 				defer w.rec.mu.Unlock()
 				if got := w.rec.events; !slices.Equal(got, tt.want) {
 					t.Errorf("got %q, want %q", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// TestSessionThatCantGoOnHearsOfTheEnd has the peer go while the last word of the
+// session before is sent: at once, and behind what waits for the rest of the input.
+func TestSessionThatCantGoOnHearsOfTheEnd(t *testing.T) {
+	for name, send := range map[string]string{"at once": "become quiet\r\n", "kept": "become quiet\r\nmore\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, Options{}, Listener{})
+				defer w.stop()
+				c := w.dialMute("192.0.2.9:1000")
+				if _, err := io.ReadFull(c.nc, make([]byte, len("hi\r\n"))); err != nil {
+					t.Fatal(err)
+				}
+				c.send(send)
+				synctest.Wait()
+				c.nc.Close()
+				synctest.Wait()
+				w.rec.mu.Lock()
+				defer w.rec.mu.Unlock()
+				if got, want := w.rec.events, []string{"start", "closed", "other closed"}; !slices.Equal(got, want) {
+					t.Errorf("got %q, want %q", got, want)
 				}
 			})
 		})

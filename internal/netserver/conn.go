@@ -34,7 +34,7 @@ type conn struct {
 
 	octetsIn, octetsOut int64
 	refused             refusal   // the newcomer is to hear session.Shed at once
-	started             bool      // the session's Start was called, and its last event not
+	started             bool      // the session is to hear session.Closed
 	turned              bool      // another session goes on (session.Step.Become)
 	broken              bool      // a write failed
 	paced               time.Time // in content: when it last had contentPace octets more

@@ -35,14 +35,14 @@ func (c *conn) run() error {
 		if step.Log != "" && step.Next != session.Close {
 			c.logStep(step.Log)
 		}
-		if err := c.answer(&step); err != nil {
-			return err
-		}
 		if step.Become != nil {
-			if step, err = c.become(step.Become); err != nil {
+			if step, err = c.become(&step); err != nil {
 				return err
 			}
 			continue
+		}
+		if err := c.answer(&step); err != nil {
+			return err
 		}
 		switch step.Next {
 		case session.Line, session.SecretLine:
@@ -97,15 +97,20 @@ func (c *conn) open() (session.Step, error) {
 }
 
 // become goes on with another session, once all has been sent that there is. What
-// the peer has sent already is for the new one.
-func (c *conn) become(next session.Session) (session.Step, error) {
-	if err := c.flush(); err != nil {
+// the peer has sent already is for the new one. If the connection fails meanwhile the
+// new one is started no more, and hears of the end all the same.
+func (c *conn) become(step *session.Step) (session.Step, error) {
+	err := c.answer(step)
+	if err == nil {
+		err = c.flush()
+	}
+	before := c.sess
+	c.sess, c.asked, c.turned = step.Become, false, true
+	before.Event(session.Closed)
+	if err != nil {
 		return session.Step{}, err
 	}
-	c.started = false
-	c.sess.Event(session.Closed)
-	c.sess, c.started, c.asked, c.turned = next, true, false, true
-	return next.Start(&c.info), nil
+	return c.sess.Start(&c.info), nil
 }
 
 // last gives the session an event after which it must close, and makes sure

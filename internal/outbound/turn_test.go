@@ -12,6 +12,7 @@ import (
 	"postrider/internal/fault"
 	"postrider/internal/mail"
 	"postrider/internal/netclient"
+	"postrider/internal/session"
 	"postrider/internal/sinktest"
 	"postrider/internal/smtp"
 )
@@ -194,6 +195,23 @@ func TestATRNThatBreaksOffLosesNothing(t *testing.T) {
 		}
 		if at, err := s.store.Destination(t.Context(), "remote.test"); err != nil {
 			t.Errorf("what is left is still leased: %v %v", at, err)
+		}
+	})
+}
+
+func TestATRNWhoseCallerIsGoneTriesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := branch(t)
+		id := s.queue("alice@example.org", nil, "bob@remote.test")
+		synctest.Wait()
+		before := s.rows(id)[0]
+		turned, err := s.d.Turn(t.Context(), caller("branch@example.org", "198.51.100.1:4000"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		turned.Event(session.Closed)
+		if after := s.rows(id)[0]; after.Attempts != before.Attempts || after.Leased {
+			t.Errorf("got %+v, want it as it was: %+v", after, before)
 		}
 	})
 }

@@ -36,16 +36,18 @@
 //     with Conn.TLS set.
 //   - When a Step has Become, what there is to send is sent, and the connection
 //     goes on with that session: the one before gets Event(Closed), the new one
-//     Start, and what the peer has sent already. It can't ask for StartTLS, in which
-//     the driver would play the wrong part.
+//     Start, and what the peer has sent already. If the connection fails meanwhile
+//     the new one gets Event(Closed) alone. It can't ask for StartTLS, in which the
+//     driver would play the wrong part.
 //
 // A client is a session too: its Start sends nothing and waits for the greeting,
 // its lines are replies, its replies are commands. Its driver (package netclient)
 // keeps the same promises, but for these: there is no Shed; at StartTLS it makes
 // the client's part of the handshake, and if plaintext had arrived behind the
 // reply that agreed to it, or if the handshake fails, the session gets
-// Event(TLSFailed), says nothing more and closes; and when the connection takes no
-// more of a Body, the session still gets the lines that the peer has sent.
+// Event(TLSFailed), says nothing more and closes; if a handshake before Start fails,
+// it gets Event(Closed) alone; and when the connection takes no more of a Body, the
+// session still gets the lines that the peer has sent.
 //
 // What a session promises: it keeps no reference to a line after the call, it
 // starts no goroutine, reads no clock but Conn.Now, and holds nothing (lock,

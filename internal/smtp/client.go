@@ -167,8 +167,12 @@ func (c *client) closing() session.Step {
 	return session.Step{Next: session.Close, Log: why}
 }
 
-// closed is the end, whatever happened before.
+// closed is the end, whatever happened before. Without Start there was no
+// conversation that could have failed.
 func (c *client) closed() {
+	if c.conn == nil {
+		return
+	}
 	if c.lost == "" && c.stage != StageQuit {
 		c.lost, c.why = c.stage, "the connection was closed"
 	}

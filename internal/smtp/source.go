@@ -16,7 +16,7 @@ type Source interface {
 	// and the session should end. It may wait for one. Peer is what is known of the
 	// other side; it is the session's and good until Closed.
 	//
-	// When the conversation fails before the first transaction, Next is called once
+	// When the conversation has begun and fails before the first transaction, Next is called once
 	// all the same, so that somebody is told; Ctx may have ended then. A stage before
 	// StageMail in Result tells such a failure from a verdict about a message.
 	Next(ctx context.Context, peer *Peer) *Outgoing

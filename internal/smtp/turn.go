@@ -27,9 +27,9 @@ type Turner interface {
 	// account may have. If one of them is not the account's, all are refused
 	// (fault.Denied).
 	//
-	// The session must hold nothing before Start, which does not come if the
-	// connection breaks first. It lets go of everything at Event(Closed). Its driver
-	// is a server's, so that it can't ask for TLS; Conn.TLS is what there is already.
+	// Start does not come if the connection breaks first. Event(Closed) always comes,
+	// and the session lets go of everything then. Its driver is a server's, so that it
+	// can't ask for TLS; Conn.TLS is what there is already.
 	Turn(ctx context.Context, c *Client, domains []string) (session.Session, error)
 }
 
