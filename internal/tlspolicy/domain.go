@@ -35,9 +35,11 @@ type Domain struct {
 // Domain finds out what protects the mail for a domain, the next hop. Mx is what
 // the DNS says of it; of a route that the operator has set, Hosts are its host,
 // and Authentic is true. The error is of kind fault.Transient: the policy may be
-// in the store and can't be read, so that nothing should be sent now.
+// in the store and can't be read, or ctx has ended, so that nothing should be sent
+// now.
 //
-// It may wait for a web server, a minute at most.
+// It may wait for a web server, a minute at most. Whatever it does ends before it
+// returns.
 func (p *Policies) Domain(ctx context.Context, domain string, mx resolver.MX) (*Domain, error) {
 	d := &Domain{p: p, name: domain, mx: mx}
 	if isAddress(domain) {

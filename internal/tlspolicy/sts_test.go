@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -238,10 +239,7 @@ func TestAFetchThatFailedIsNotRepeatedAtOnce(t *testing.T) {
 func TestThoseWhoWaitForAPolicyShareAFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, w := newSTSHouse(t, enforce, nil)
-		w.set(h.ca.issue(t, nil, "mta-sts.example.test"), func(rw http.ResponseWriter, r *http.Request) {
-			time.Sleep(time.Second)
-			policy(enforce)(rw, r)
-		})
+		w.set(h.ca.issue(t, nil, "mta-sts.example.test"), slowly)
 		done := make(chan error)
 		for range 20 {
 			go func() {
@@ -252,11 +250,6 @@ func TestThoseWhoWaitForAPolicyShareAFetch(t *testing.T) {
 				done <- err
 			}()
 		}
-		impatient, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		defer cancel()
-		if _, err := h.Domain(impatient, "example.test", authenticMX("mx1.example.test")); err != nil {
-			t.Error(err)
-		}
 		for range 20 {
 			if err := <-done; err != nil {
 				t.Error(err)
@@ -264,6 +257,61 @@ func TestThoseWhoWaitForAPolicyShareAFetch(t *testing.T) {
 		}
 		if w.count() != 1 {
 			t.Errorf("fetched %d times, want once", w.count())
+		}
+	})
+}
+
+// afterwards is a store that somebody has closed.
+type afterwards struct {
+	store.Records
+	t      *testing.T
+	closed atomic.Bool
+}
+
+func (a *afterwards) PutRecord(ctx context.Context, r store.Record) error {
+	if a.closed.Load() {
+		a.t.Errorf("%s was written after the end", r.Key)
+	}
+	return a.Records.PutRecord(ctx, r)
+}
+
+// slowly answers with the policy after a second.
+func slowly(rw http.ResponseWriter, r *http.Request) {
+	time.Sleep(time.Second)
+	policy(enforce)(rw, r)
+}
+
+func TestAFetchDoesNotOutliveItsCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records := &afterwards{t: t}
+		h, w := newSTSHouse(t, enforce, func(o *tlspolicy.Options) {
+			records.Records, o.Records = o.Records, records
+		})
+		w.set(h.ca.issue(t, nil, "mta-sts.example.test"), slowly)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := h.Domain(ctx, "example.test", authenticMX("mx1.example.test")); !fault.Is(err, fault.Transient) {
+			t.Errorf("got %v, want a fault of kind transient", err)
+		}
+		records.closed.Store(true)
+		time.Sleep(time.Minute)
+		records.closed.Store(false)
+		if host := h.host(t, h.domain(t, "example.test"), "mx1.example.test"); host.Kind != tlspolicy.KindSTS {
+			t.Errorf("the next caller: got %+v; who gave up has no failure to remember", host)
+		}
+	})
+}
+
+func TestWhoSharesAFetchThatWasGivenUpFetchesItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, w := newSTSHouse(t, enforce, nil)
+		w.set(h.ca.issue(t, nil, "mta-sts.example.test"), slowly)
+		impatient, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		go func() { _, _ = h.Domain(impatient, "example.test", authenticMX("mx1.example.test")) }()
+		synctest.Wait()
+		if host := h.host(t, h.domain(t, "example.test"), "mx1.example.test"); host.Kind != tlspolicy.KindSTS || w.count() != 2 {
+			t.Errorf("got %+v after %d requests", host, w.count())
 		}
 	})
 }

@@ -3,6 +3,7 @@ package tlspolicy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -96,40 +97,49 @@ func (c *stsCache) find(ctx context.Context, domain string) (stsFound, error) {
 	case id == "", kept != nil && kept.ID == id && !kept.due(now):
 		return stsFound{policy: kept.policy()}, nil
 	}
-	found := c.renew(ctx, domain, id)
+	found, err := c.renew(ctx, domain, id)
 	if found.policy == nil && kept != nil {
 		found.policy = kept.policy()
 	}
-	return found, nil
+	return found, err
 }
 
 // renew fetches a policy, once for all who want it now, unless that has just
-// failed.
-func (c *stsCache) renew(ctx context.Context, domain, id string) stsFound {
-	if f, ok := c.lately(domain, id); ok {
-		return stsFound{failure: f.failure}
-	}
-	done := c.fetches.DoChan(domain+" "+id, func() (any, error) {
-		background := context.WithoutCancel(ctx)
-		p, err := fetch(background, c.client, domain)
-		if err != nil {
-			c.remember(domain, id, err)
-			c.log.Warn("no MTA-STS policy could be had; one that is kept stays in force", "domain", domain, "error", err)
-			return STSPolicy{}, err
+// failed. The fetch ends with the context of who began it, and never goes on after
+// that: others who wait for it begin another. The error is that of ctx.
+func (c *stsCache) renew(ctx context.Context, domain, id string) (stsFound, error) {
+	for ctx.Err() == nil {
+		if f, ok := c.lately(domain, id); ok {
+			return stsFound{failure: f.failure}, nil
 		}
-		c.save(background, domain, &storedPolicy{ID: id, Fetched: time.Now(), Mode: p.Mode, MX: p.MX, MaxAge: p.MaxAge})
-		return p, nil
-	})
-	select {
-	case r := <-done:
-		if r.Err != nil {
-			return stsFound{failure: failureOf(r.Err)}
+		got, err, _ := c.fetches.Do(domain+" "+id, func() (any, error) { return c.fetch(ctx, domain, id) })
+		switch {
+		case err == nil:
+			return stsFound{policy: got.(*STSPolicy)}, nil
+		case !errors.Is(err, errGivenUp):
+			return stsFound{failure: failureOf(err)}, nil
 		}
-		p := r.Val.(STSPolicy)
-		return stsFound{policy: &p}
-	case <-ctx.Done():
-		return stsFound{failure: FailureFetch}
 	}
+	return stsFound{}, fault.New(fault.Transient, "fetch the MTA-STS policy of "+domain, ctx.Err())
+}
+
+// errGivenUp says that who fetched a policy waited for it no more.
+var errGivenUp = errors.New("the fetch was given up")
+
+// fetch fetches a policy and keeps it, or remembers the failure. The error is
+// errGivenUp or a *fetchError.
+func (c *stsCache) fetch(ctx context.Context, domain, id string) (*STSPolicy, error) {
+	p, err := fetch(ctx, c.client, domain)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, errGivenUp
+	case err != nil:
+		c.remember(domain, id, err)
+		c.log.Warn("no MTA-STS policy could be had; one that is kept stays in force", "domain", domain, "error", err)
+		return nil, err
+	}
+	c.save(ctx, domain, &storedPolicy{ID: id, Fetched: time.Now(), Mode: p.Mode, MX: p.MX, MaxAge: p.MaxAge})
+	return &p, nil
 }
 
 func failureOf(err error) Failure {
