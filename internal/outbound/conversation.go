@@ -22,6 +22,7 @@ type conversation struct {
 
 	met, offersTLS bool   // it has answered EHLO, and offers STARTTLS or has TLS
 	helo, tls      string // what the host called itself, and what protects the connection
+	turned         bool   // the host has asked for its mail on its own connection (ATRN)
 	noHandshake    bool   // the connection ended in a handshake of TLS
 	reused         bool   // what is left was lost on a connection that had been used
 
@@ -153,7 +154,26 @@ func (c *conversation) outcomeOf(rr *smtp.RecipientResult) outcome {
 	o.relayed, o.tls = rr.Relayed, c.tls
 	if rr.Local {
 		o.status, o.text, o.reply = o.code(), rr.Reply.Text, nil
+		if c.turned && isUnproven(rr) {
+			o = unproven(o)
+		}
 	}
+	return o
+}
+
+// isUnproven reports whether a message with REQUIRETLS was not sent as it may go only
+// where TLS is proven, and with REQUIRETLS.
+func isUnproven(rr *smtp.RecipientResult) bool {
+	return rr.Local && (rr.Reply.Enhanced == "7.10" || rr.Reply.Enhanced == "7.30")
+}
+
+// unproven returns such a failure of a host that has called: nothing was tried, and the
+// mail stays. That this connection won't do says nothing of the next, or of the hosts
+// that the DNS names, which have to be tried before it is returned (RFC 8689 §4.2.1).
+func unproven(o outcome) outcome {
+	o.kind, o.untried = deferred, true
+	o.status = "4" + o.status[1:]
+	o.text += "; " + needsBound
 	return o
 }
 
@@ -171,7 +191,7 @@ func (c *conversation) ofHost(rr *smtp.RecipientResult) bool {
 // the domain's hosts is asked, and if none will do the sender is told at once (RFC
 // 8689 §4.2.1).
 func (c *conversation) lacksProof(rr *smtp.RecipientResult) bool {
-	return c.h.requireTLS && rr.Local && (rr.Stage == smtp.StageTLS || rr.Reply.Enhanced == "7.10" || rr.Reply.Enhanced == "7.30")
+	return c.h.requireTLS && (rr.Local && rr.Stage == smtp.StageTLS || isUnproven(rr))
 }
 
 // undecided notes what the host has not decided about, and why.

@@ -308,7 +308,7 @@ func (d *Deliverer) pass(ctx context.Context, l *store.Leased, name string, know
 		return
 	}
 	if route.Keep {
-		d.finish(j, all(j, kept(route)))
+		d.finish(j, all(j, kept(route, &j.msg)))
 		return
 	}
 	j.called = called && d.o.routeOf(&l.Message, name, false).Keep

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"postrider/internal/smtp"
+	"postrider/internal/store"
 )
 
 // outcome is what one attempt came to, for one row.
@@ -136,11 +137,17 @@ func all(j *job, o outcome) []outcome {
 	return os
 }
 
-// kept is the outcome for mail that a route keeps.
-func kept(r *Route) outcome {
+// needsBound says which calls get mail that requires TLS; see bound.
+const needsBound = "since it requires TLS (REQUIRETLS), a host that calls gets it only over TLS, with REQUIRETLS, and after a login with EXTERNAL or SCRAM-SHA-256-PLUS"
+
+// kept is the outcome for a message that a route keeps.
+func kept(r *Route, m *store.QueuedMessage) outcome {
 	o := failing("4.3.0", r.Why)
 	if r.Why == "" {
 		o.text = fmt.Sprintf("the route %q keeps it in the queue until its host asks for it", r.Name)
+	}
+	if requiresTLS(m) {
+		o.status, o.text = "4.7.10", o.text+"; "+needsBound
 	}
 	o.untried = true
 	return o

@@ -198,11 +198,20 @@ func (d *Deliverer) Turn(ctx context.Context, c *smtp.Client, domains []string) 
 	h := d.newHop("turn "+c.Login, &Route{Name: "turn"}, waiting[0])
 	h.limit, h.terms.Connections = 0, 0 // it has no connections of its own
 	src := &turning{domains: waiting, conversation: conversation{
-		d: d, h: h, t: &target{host: c.Login, address: c.Remote}, ctx: ctx, tls: c.TLS,
+		d: d, h: h, t: &target{host: c.Login, address: c.Remote}, ctx: ctx, tls: c.TLS, turned: true,
 	}}
 	o := d.clientOptions(h)
 	o.TLS = smtp.TLSNever // whatever protects the connection already does
+	o.Verified = bound(c)
 	return &turned{Session: smtp.NewClient(o, src), src: src}, nil
+}
+
+// bound reports whether a client has proven to be the other end of its TLS connection:
+// by its certificate, or by a login that is bound to the connection (RFC 9266). That is
+// what a certificate for a host's name proves elsewhere (RFC 8689 §4.2.1), of a host that
+// the operator has named. A password alone may have been passed on by somebody between.
+func bound(c *smtp.Client) bool {
+	return c.TLS != "" && (c.Mechanism == "EXTERNAL" || strings.HasSuffix(c.Mechanism, "-PLUS"))
 }
 
 // turnsOf returns the domains that a client's account may ask for.
