@@ -16,6 +16,7 @@ import (
 func FuzzNames(f *testing.F) {
 	for _, s := range []string{
 		"alice@example.org", "ＡＬＩＣＥ@example.org", `"a b"@example.org`, "P@ssw0rd", "*)(uid=*", "a' OR '1'='1",
+		strings.Repeat("\u202e", 50) + "@x.example",
 		"\x00", "\xff\xfe@example.org", "a\u0301@example.org", strings.Repeat("é", 100) + "@example.org", "\u202e@x.example",
 	} {
 		f.Add(s)

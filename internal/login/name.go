@@ -55,8 +55,8 @@ func printable(s string) string {
 		return clean
 	}
 	const more = "…"
-	end := MaxName - len(more)
-	for !utf8.RuneStart(clean[end]) {
+	end := min(MaxName-len(more), len(clean)) // what does not print has become shorter
+	for end < len(clean) && !utf8.RuneStart(clean[end]) {
 		end--
 	}
 	return clean[:end] + more
