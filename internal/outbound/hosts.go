@@ -233,6 +233,9 @@ func (w *way) ofHost(ctx context.Context, host mailHost) ([]*target, *failure) {
 		if policy.Skip != "" {
 			host.domain.Report(policy, tlspolicy.Outcome{})
 			f := failing("4.7.5", host.Host+" can't be used: "+policy.Skip)
+			if policy.Unknown {
+				f.status = statusNoDNS
+			}
 			return nil, &f
 		}
 	}

@@ -8,7 +8,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/miekg/dns"
+
+	"postrider/internal/resolver/zonetest"
 	"postrider/internal/sinktest"
+	"postrider/internal/tlspolicy"
 )
 
 func TestManyAddressesOfOneFamilyDoNotHideTheOther(t *testing.T) {
@@ -24,6 +28,36 @@ func TestManyAddressesOfOneFamilyDoNotHideTheOther(t *testing.T) {
 		synctest.Wait()
 		if n := len(sink.Messages()); n != 1 {
 			t.Errorf("got %d; tried: %v", n, s.dialled())
+		}
+	})
+}
+
+func TestNoAttemptAsksOnAndOnForKeysThatTheDNSDoesNotGive(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, func(s *site, o *Options) {
+			o.Policies = tlspolicy.New(tlspolicy.Options{Resolver: s.zone.Resolver(t), Records: s.store, Log: o.Logger})
+		})
+		zone := "$ORIGIN slow.test.\n"
+		for i := range 50 {
+			zone += fmt.Sprintf("@ IN MX %d h%d\nh%d IN A 203.0.114.9\n", i, i, i)
+			s.zone.Break(fmt.Sprintf("_25._tcp.h%d.slow.test", i), dns.TypeTLSA, zonetest.ServFail)
+		}
+		s.zone.Set(t, zone)
+		s.zone.Secure()
+		id := s.queue("alice@example.org", nil, "bob@slow.test")
+		synctest.Wait()
+		hosts := map[string]bool{}
+		for _, q := range s.zone.Asked() {
+			if _, name, ok := strings.Cut(q, "_25._tcp."); ok {
+				hosts[name] = true
+			}
+		}
+		rows := s.rows(id)
+		if len(rows) != 1 || rows[0].Attempts != 1 || len(hosts) != maxTries {
+			t.Fatalf("asked for the keys of %d hosts, left %+v", len(hosts), rows)
+		}
+		if !strings.Contains(s.logged(), "status="+statusNoDNS) {
+			t.Errorf("got the log %s, want %s", s.logged(), statusNoDNS)
 		}
 	})
 }

@@ -61,7 +61,7 @@ const (
 	// leases that ended by their time.
 	rescan = time.Hour
 	// maxTries is how many addresses of a hop one attempt tries at most, and how many
-	// hosts whose addresses can't be looked up now.
+	// hosts whose addresses or keys can't be looked up now.
 	maxTries = 6
 )
 

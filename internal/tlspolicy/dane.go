@@ -39,6 +39,7 @@ func (d *Domain) dane(ctx context.Context, h *Host, addresses resolver.Addresses
 		if err != nil {
 			// RFC 7672 §2.1.2: they may have been suppressed. Only this host has to wait.
 			h.Kind, h.Skip, h.failure = KindDANE, "its TLSA records can't be looked up now", FailureDNSSEC
+			h.Unknown = true
 			return true
 		}
 		if tlsa.Authentic && len(tlsa.Records) > 0 {

@@ -79,6 +79,8 @@ type Host struct {
 	// Skip, if not empty, says why the host can't be used now; it may be used later.
 	// Nothing of a peer's is in it but names of hosts.
 	Skip string
+	// Unknown says, with Skip, that the DNS does not answer for it.
+	Unknown bool
 	// MustTLS says that nothing is sent without TLS. Without it the host is tried again
 	// without TLS after a handshake that failed.
 	MustTLS bool
