@@ -11,6 +11,7 @@ import (
 	"errors"
 	"math/big"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -207,22 +208,55 @@ func TestAHandshakeThatStallsEndsByItsDeadline(t *testing.T) {
 	}
 }
 
-// TestNoSessionIsResumed: some servers can't stand the offer.
+// TestNoSessionIsResumed: no ticket is kept or shown (RFC 5077, RFC 8446 §2.2), so
+// that it does not matter when a server forgets its keys.
 func TestNoSessionIsResumed(t *testing.T) {
+	const sessionTicket, preSharedKey = 35, 41 // RFC 5077 §3.2, RFC 8446 §4.2
 	a := newAuthority(t)
-	sink := sinktest.Start(t, sinktest.Options{TLS: a.server(t, "mx.test", time.Now().Add(time.Hour))})
-	cfg := a.client()
-	cfg.ClientSessionCache = tls.NewLRUClientSessionCache(8)
-	for range 2 {
-		o := Options{TLS: cfg, OnHandshake: func(cs *tls.ConnectionState) {
-			if cs.DidResume {
-				t.Error("a session was resumed")
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		server := a.server(t, "mx.test", time.Now().Add(time.Hour))
+		server.MinVersion, server.MaxVersion = version, version
+		hellos := make(chan []uint16, 1)
+		server.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			hellos <- hello.Extensions
+			return nil, nil
+		}
+		sink := sinktest.Start(t, sinktest.Options{TLS: server, Implicit: true})
+		cfg := a.client()
+		cfg.ClientSessionCache = tls.NewLRUClientSessionCache(8)
+		for i := range 2 {
+			server.SetSessionTicketKeys([][32]byte{{byte(i)}})
+			if _, err := deliver(t, sink, smtp.ClientOptions{}, Options{TLS: cfg, Implicit: true}); err != nil {
+				t.Fatal(err)
 			}
-		}}
-		if _, err := deliver(t, sink, smtp.ClientOptions{}, o); err != nil {
-			t.Fatal(err)
+			if got := <-hellos; slices.Contains(got, sessionTicket) || slices.Contains(got, preSharedKey) {
+				t.Errorf("%s: a ticket was asked for or shown: extensions %v", tls.VersionName(version), got)
+			}
+		}
+		sink.Wait(2)
+		for i, want := range []bool{false, true} { // the server has tickets for those who want them
+			if got := resumes(t, sink, cfg); got != want {
+				t.Errorf("%s, connection %d of another client: resumed %v", tls.VersionName(version), i, got)
+			}
+			<-hellos
 		}
 	}
+}
+
+// resumes connects to a sink as other clients do, and reports whether a session was
+// resumed.
+func resumes(t *testing.T, sink *sinktest.Sink, cfg *tls.Config) bool {
+	t.Helper()
+	tc, err := tls.Dial("tcp", sink.Addr().String(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tc.Close()
+	// With TLS 1.3 the tickets come before the greeting.
+	if _, err := tc.Read(make([]byte, 512)); err != nil {
+		t.Fatal(err)
+	}
+	return tc.ConnectionState().DidResume
 }
 
 // TestLoginsAreBoundToTheConnection: what the session is told of the channel is
