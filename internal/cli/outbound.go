@@ -65,14 +65,21 @@ func (e *engine) runOutbound(ctx context.Context) error {
 	return e.deliverer.Run(ctx)
 }
 
-// isSelf reports whether an address is one where this server takes mail.
+// isSelf reports whether an address is one where this server takes mail: a listener's, or
+// one by which others reach it (publish.addresses), which may be a translator's.
 func (e *engine) isSelf(a netip.AddrPort) bool {
+	if a.Port() == smtpPort && slices.ContainsFunc(e.cfg.Publish.Addresses, func(s string) bool { return addressOf(s).Unmap() == a.Addr().Unmap() }) {
+		return true
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.ContainsFunc(e.listening, func(l netip.AddrPort) bool {
 		return l.Port() == a.Port() && (l.Addr().IsUnspecified() && isOurs(a.Addr()) || l.Addr().Unmap() == a.Addr().Unmap())
 	})
 }
+
+// smtpPort is where hosts take mail from other hosts (RFC 5321 §4.5.4.2).
+const smtpPort = 25
 
 // isOurs reports whether an address is one of this machine.
 func isOurs(ip netip.Addr) bool {

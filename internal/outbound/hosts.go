@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"postrider/internal/fault"
@@ -48,14 +47,22 @@ type way struct {
 	d       *Deliverer
 	route   *Route
 	hosts   []mailHost
-	byDNS   bool // the hosts were found in the DNS, and not named by the operator
-	relaxed bool // it is to arrive whatever is wrong with TLS
+	byDNS   bool                // the hosts were found in the DNS, and not named by the operator
+	relaxed bool                // it is to arrive whatever is wrong with TLS
+	known   map[string]lookedUp // hosts that were looked up
+}
+
+// lookedUp is what the DNS has said of a host.
+type lookedUp struct {
+	addresses resolver.Addresses
+	err       error
 }
 
 // mailHost is a host, and what led to it.
 type mailHost struct {
 	HostPort
 	*origin
+	preference uint16 // of its MX record
 }
 
 // origin is what led to some hosts.
@@ -121,7 +128,7 @@ func (w *way) add(host string, port uint16, from *origin) {
 	if port == 0 {
 		port = w.d.o.Port
 	}
-	w.hosts = append(w.hosts, mailHost{HostPort{host, port}, from})
+	w.hosts = append(w.hosts, mailHost{HostPort: HostPort{host, port}, origin: from})
 }
 
 // lookUp adds the exchangers of a domain.
@@ -139,10 +146,9 @@ func (w *way) lookUp(ctx context.Context, domain string, port uint16) *failure {
 		f := final("5.1.10", domain+" says that it takes no mail")
 		return &f
 	}
-	hosts, self := w.before(ctx, mx.Hosts)
+	hosts, self := w.before(mx.Hosts)
 	if len(hosts) == 0 && self {
-		f := final(selfStatus, "the DNS leads mail for "+domain+" to this server, which does not know that domain")
-		return &f
+		return leadsHere(domain)
 	}
 	from := &origin{implicit: mx.Implicit, trusted: mx.Authentic, mailFor: domain}
 	if f := w.policies(ctx, from, domain, mx); f != nil {
@@ -150,22 +156,9 @@ func (w *way) lookUp(ctx context.Context, domain string, port uint16) *failure {
 	}
 	for _, host := range hosts {
 		w.add(host.Name, port, from)
+		w.hosts[len(w.hosts)-1].preference = host.Preference
 	}
 	return nil
-}
-
-// before returns the hosts that are preferred to ourselves: mail that has come
-// here goes to nobody behind us (RFC 5321 §5.1).
-func (w *way) before(ctx context.Context, hosts []resolver.Exchange) (before []resolver.Exchange, self bool) {
-	for _, host := range hosts {
-		if !strings.EqualFold(host.Name, w.d.o.Hostname) {
-			continue
-		}
-		return slices.DeleteFunc(slices.Clone(hosts), func(other resolver.Exchange) bool {
-			return other.Preference >= host.Preference
-		}), true
-	}
-	return hosts, false
 }
 
 // policies finds what holds for the hosts that a domain has led to.
@@ -186,25 +179,31 @@ func (w *way) policies(ctx context.Context, from *origin, domain string, mx reso
 	return nil
 }
 
-// selfStatus says that mail would come back here (RFC 3463 §3.5).
-const selfStatus = "5.4.6"
-
 var errPrivate = errors.New("its address is private or this machine's own, and mail found by the DNS does not go there")
 
 // targets returns the addresses of the hosts in the order in which they are tried,
 // and for a host that can't be, why.
 func (w *way) targets(ctx context.Context) iter.Seq2[*target, *failure] {
 	return func(yield func(*target, *failure) bool) {
-		for _, host := range w.hosts {
-			ts, f := w.ofHost(ctx, host)
+		var behindUs *origin // whose hosts that are left are
+		for i, host := range w.hosts {
+			if host.origin == behindUs {
+				continue
+			}
+			ts, f := w.unlessUs(ctx, i)
+			if f != nil && w.byDNS && f.status == selfStatus {
+				behindUs = host.origin
+				if i > 0 && w.hosts[i-1].origin == host.origin {
+					continue // those before us will take it
+				}
+			}
 			if f != nil {
-				behindUs := w.byDNS && f.status == selfStatus
 				if len(w.route.Hosts) > 0 {
 					f = w.ofRoute(f)
 				}
 				f.host = host.Host
-				if !yield(nil, f) || behindUs {
-					return // RFC 5321 §5.1, as in before
+				if !yield(nil, f) {
+					return
 				}
 			}
 			for _, t := range ts {
@@ -244,11 +243,11 @@ func (w *way) ofHost(ctx context.Context, host mailHost) ([]*target, *failure) {
 	for _, ip := range w.ordered(found) {
 		t := &target{host: host.Host, address: netip.AddrPortFrom(ip, host.Port), policy: policy, domain: host.domain, names: host.names()}
 		switch {
-		case w.byDNS && !w.d.o.AllowPrivate && !resolver.IsPublic(ip):
-			why = errPrivate.Error()
 		case w.d.o.IsSelf != nil && w.d.o.IsSelf(t.address):
 			f := final(selfStatus, "mail can't be sent to "+host.Host+": it is this server")
 			return nil, &f
+		case w.byDNS && !w.d.o.AllowPrivate && !resolver.IsPublic(ip):
+			why = errPrivate.Error()
 		default:
 			all = append(all, t)
 		}
@@ -286,7 +285,15 @@ func (w *way) addresses(ctx context.Context, host string) (resolver.Addresses, e
 		}
 		return resolver.Addresses{IPv6: []netip.Addr{ip}, Canonical: host}, nil
 	}
-	return w.d.o.Resolver.Addresses(ctx, host)
+	got, ok := w.known[host]
+	if !ok {
+		got.addresses, got.err = w.d.o.Resolver.Addresses(ctx, host)
+		if w.known == nil {
+			w.known = map[string]lookedUp{}
+		}
+		w.known[host] = got
+	}
+	return got.addresses, got.err
 }
 
 var localhost = resolver.Addresses{

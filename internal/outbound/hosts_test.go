@@ -79,6 +79,66 @@ func TestMailGoesToNobodyBehindUsUnderWhateverNameWeAreListed(t *testing.T) {
 	})
 }
 
+// RFC 5321 §5.1: all at our preference are left out, and all behind.
+func TestMailGoesToNobodyWhomTheDNSPrefersAsMuchAsUs(t *testing.T) {
+	const addresses = "we IN A 203.0.114.1\npeer IN A 203.0.114.2\nbehind IN A 203.0.114.3\nfirst IN A 203.0.114.4\nprivate IN A 10.0.0.1\n"
+	for name, row := range map[string]struct {
+		zone  string
+		first bool // there is a host before us, which gets it
+	}{
+		"a peer":                    {"@ IN MX 10 we\n@ IN MX 10 peer\n@ IN MX 20 behind\n", false},
+		"a peer, and one before us": {"@ IN MX 5 first\n@ IN MX 10 we\n@ IN MX 10 peer\n@ IN MX 20 behind\n", true},
+		"one address of several":    {"@ IN MX 10 both\nboth IN A 203.0.114.2\nboth IN A 203.0.114.1\n@ IN MX 10 peer\n", false},
+		"by our name":               {"@ IN MX 10 mail.example.org.\n@ IN MX 10 peer\n@ IN MX 20 behind\n", false},
+		"a private address of ours": {"@ IN MX 10 private\n@ IN MX 10 peer\n@ IN MX 20 behind\n", false},
+		"no MX":                     {"@ IN A 203.0.114.1\n", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 8 { // those of one preference come in random order
+				bubble(t, func(t *testing.T) {
+					s := begin(t, func(_ *site, o *Options) {
+						o.IsSelf = func(a netip.AddrPort) bool {
+							return a.Port() == smtpPort && (a.Addr().String() == "203.0.114.1" || a.Addr().String() == "10.0.0.1")
+						}
+					})
+					s.zone.Set(t, "$ORIGIN loop.test.\n"+row.zone+addresses)
+					for _, a := range []string{"203.0.114.1", "203.0.114.2", "203.0.114.3"} {
+						s.host(a, sinktest.Options{})
+					}
+					first := s.host("203.0.114.4", sinktest.Options{})
+					s.queue("alice@example.org", nil, "bob@loop.test")
+					time.Sleep(time.Minute)
+					synctest.Wait()
+					told := s.told()
+					if row.first {
+						if len(first.Messages()) != 1 || len(told) != 0 || len(s.dialled()) != 1 {
+							t.Errorf("connected to %v, told %v", s.dialled(), told)
+						}
+						return
+					}
+					if len(s.dialled()) != 0 || len(told) != 1 || !strings.Contains(told[0].text, "Status: 5.4.6") {
+						t.Errorf("connected to %v, told %v", s.dialled(), told)
+					}
+				})
+			}
+		})
+	}
+}
+
+func TestMailWaitsForTheHostsBeforeUs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, func(_ *site, o *Options) {
+			o.IsSelf = func(a netip.AddrPort) bool { return a.Addr().String() == "203.0.114.2" }
+		})
+		id := s.queue("alice@example.org", nil, "bob@remote.test") // mx1 does not answer, mx2 is ours
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if rows := s.rows(id); len(rows) != 1 || rows[0].Attempts != 1 || len(s.told()) != 0 {
+			t.Errorf("got %+v, told %v", rows, s.told())
+		}
+	})
+}
+
 func TestASmarthostThatTheDNSDoesNotKnowReturnsNoMail(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, func(_ *site, o *Options) {
