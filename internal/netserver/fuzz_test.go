@@ -18,6 +18,7 @@ func FuzzDriver(f *testing.F) {
 			f.Add([]byte(d.send), uint16(3), d.teach)
 		}
 	}
+	f.Add([]byte(""), uint16(23), false)
 	f.Add([]byte("body 70000\r\nocto\r\noctets 5\r\nabc.\r\ndata\r\n.\r\n"), uint16(1), false)
 	f.Fuzz(func(t *testing.T, in []byte, seed uint16, teach bool) {
 		if len(in) > 1<<14 {
@@ -48,9 +49,10 @@ func FuzzDriver(f *testing.F) {
 		if err := srv.Shutdown(t.Context()); err != nil {
 			t.Errorf("Shutdown: got %v, want nil", err)
 		}
-		// One session, and those that went on with its connection.
+		// One session, and those that went on with its connection; none if the peer
+		// had nothing to say and the shutdown was faster.
 		for _, who := range []string{"", "other "} {
-			if s, c := rec.count(who+"start"), rec.count(who+"closed"); s != c || s == 0 && who == "" {
+			if s, c := rec.count(who+"start"), rec.count(who+"closed"); s != c || s == 0 && who == "" && len(in) > 0 {
 				t.Errorf("got %d %sstarts and %d Closed, want one of each for each", s, who, c)
 			}
 		}
