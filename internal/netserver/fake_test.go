@@ -37,6 +37,7 @@ type record struct {
 	events []string
 	data   []string
 	conns  []*session.Conn
+	heirs  int           // how many sessions others have become
 	block  chan struct{} // "block" waits for it
 }
 
@@ -156,6 +157,9 @@ var fakeCommands = map[string]func(f *fake, arg string) session.Step{
 	},
 	"become": func(f *fake, arg string) session.Step {
 		s := say("ok")
+		f.rec.mu.Lock()
+		f.rec.heirs++
+		f.rec.mu.Unlock()
 		s.Become, s.Next = &fake{rec: f.rec}, session.Close // Next is not looked at
 		if arg != "" {
 			s.Become = &other{rec: f.rec, fails: arg}
