@@ -256,12 +256,15 @@ func TestETRNHasADomainTriedNow(t *testing.T) {
 		if _, err := s.d.Flush(t.Context(), caller("", "198.51.100.9:4000"), smtp.Node{Kind: smtp.NodeDomain, Name: "other.test"}); !fault.Is(err, fault.Denied) {
 			t.Errorf("another domain: got %v", err)
 		}
-		if n, err := s.d.Flush(t.Context(), caller("", "198.51.100.9:4000"), node); err != nil || n != smtp.FlushBegun {
-			t.Errorf("got %v, %v", n, err)
+		if n, err := s.d.Flush(t.Context(), caller("", "198.51.100.9:4000"), node); err != nil || n != 20 {
+			t.Errorf("got %v, %v, want 20 messages", n, err)
 		}
 		synctest.Wait()
 		if n := len(sink.Messages()); n != 20 {
 			t.Errorf("got %d of 20", n)
+		}
+		if n, err := s.d.Flush(t.Context(), caller("", "198.51.100.9:4000"), node); err != nil || n != 0 {
+			t.Errorf("with nothing left: got %v, %v", n, err)
 		}
 	})
 }
@@ -269,6 +272,7 @@ func TestETRNHasADomainTriedNow(t *testing.T) {
 func TestFewRunsAreUnderWayAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := branch(t)
+		s.queue("alice@example.org", nil, "bob@remote.test")
 		synctest.Wait()
 		from, node := caller("", "198.51.100.9:4000"), smtp.Node{Name: "remote.test"}
 		s.d.mu.Lock()

@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"errors"
+	"fmt"
 
 	"postrider/internal/fault"
 	"postrider/internal/wire"
@@ -88,11 +89,6 @@ var (
 	replyBinary       = fix(555, "6.1", "BINARYMIME is not offered here; encode the message, or use 8BITMIME")
 
 	// ETRN (RFC 1985 §5) and ATRN (RFC 2645 §5).
-	replyFlush          = fix(250, "0.0", "OK, what waits for it is being sent")
-	replyFlushNone      = fix(251, "0.0", "OK, nothing waits for it")
-	replyFlushSome      = fix(252, "0.0", "OK, messages wait for it, and are being sent")
-	replyFlushFailed    = fix(458, "3.0", "What waits for it can't be sent at the moment; try again later")
-	replyFlushDenied    = fix(459, "7.1", "You may not ask for that")
 	replyBadNode        = fix(501, "5.4", "Syntax: ETRN node, ETRN @domain or ETRN #queue")
 	replyTurn           = fix(250, "0.0", "OK, now you are the server; send your greeting")
 	replyTurnNone       = fix(453, "0.0", "You have no mail")
@@ -197,4 +193,28 @@ func refusal(err error, at stage) (r *Reply, log string) {
 		log = err.Error()
 	}
 	return &faultReplies[kind].Reply, log
+}
+
+// replyFlushed answers ETRN, in the words of RFC 1985 §5.
+func replyFlushed(n Node, waiting Flushed) *Reply {
+	r := &Reply{Enhanced: "0.0"}
+	switch {
+	case waiting == FlushSome:
+		r.Code, r.Text = 252, fmt.Sprintf("OK, pending messages for node %s started", n)
+	case waiting < 0:
+		r.Code, r.Text = 250, fmt.Sprintf("OK, queuing for node %s started", n)
+	case waiting == 0:
+		r.Code, r.Text = 251, fmt.Sprintf("OK, no messages waiting for node %s", n)
+	default:
+		r.Code, r.Text = 253, fmt.Sprintf("OK, %d pending messages for node %s started", waiting, n)
+	}
+	return r
+}
+
+func replyFlushFailed(n Node) *Reply {
+	return &Reply{Code: 458, Enhanced: "3.0", Text: fmt.Sprintf("Unable to queue messages for node %s; try again later", n)}
+}
+
+func replyFlushDenied(n Node) *Reply {
+	return &Reply{Code: 459, Enhanced: "7.1", Text: fmt.Sprintf("Node %s not allowed: it is not yours to ask for", n)}
 }

@@ -3,7 +3,6 @@ package smtp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"postrider/internal/fault"
@@ -19,7 +18,8 @@ import (
 // once.
 type Turner interface {
 	// Flush begins a run of what waits for a node, and does not wait for its end
-	// (RFC 1985 §5). C.Account is zero for who has not logged in.
+	// (RFC 1985 §5). It returns what the client is told of it. C.Account is zero for who
+	// has not logged in.
 	Flush(ctx context.Context, c *Client, node Node) (Flushed, error)
 	// Turn returns the client's session that sends what waits for the domains over
 	// this connection, or nil when nothing waits (RFC 2645 §5). Domains are in
@@ -51,13 +51,18 @@ const (
 	NodeQueue                  // "#queue": a queue by its name
 )
 
+// String returns the node as ETRN names it. It is nothing but what was parsed: it can
+// neither end a line of a reply nor be long.
+func (n Node) String() string {
+	return [...]string{NodeHost: "", NodeDomain: "@", NodeQueue: "#"}[n.Kind] + n.Name
+}
+
 // Flushed is how many messages wait for a node, if it has been counted.
 type Flushed int
 
 // What stands for no number.
 const (
-	// FlushBegun: the run has begun, and nobody has looked yet whether there is
-	// anything.
+	// FlushBegun: the run has begun, and whether there is anything nobody knows yet.
 	FlushBegun Flushed = -1
 	// FlushSome: there are messages; how many, nobody has counted.
 	FlushSome Flushed = -2
@@ -76,17 +81,10 @@ func (s *server) etrn(arg []byte) session.Step {
 		return s.wrong(&replyBadNode.Reply)
 	}
 	waiting, err := s.opts.Turner.Flush(s.conn.Context, &s.client, node)
-	switch {
-	case err != nil:
-		return s.noTurn(err, replyFlushDenied, replyFlushFailed)
-	case waiting == 0:
-		return s.fixed(replyFlushNone)
-	case waiting == FlushSome:
-		return s.fixed(replyFlushSome)
-	case waiting < 0:
-		return s.fixed(replyFlush)
+	if err != nil {
+		return s.noTurn(err, replyFlushDenied(node), replyFlushFailed(node))
 	}
-	return s.say(&Reply{Code: 253, Enhanced: "0.0", Text: fmt.Sprintf("OK, messages that wait for it: %d; they are being sent", waiting)})
+	return s.say(replyFlushed(node, waiting))
 }
 
 // parseNode reads ETRN's argument.
@@ -128,7 +126,7 @@ func (s *server) atrn(arg []byte) session.Step {
 	next, err := s.opts.Turner.Turn(s.conn.Context, &s.client, domains)
 	switch {
 	case err != nil:
-		return s.noTurn(err, replyTurnDenied, replyTurnFailed)
+		return s.noTurn(err, &replyTurnDenied.Reply, &replyTurnFailed.Reply)
 	case next == nil:
 		return s.fixed(replyTurnNone)
 	}
@@ -161,15 +159,15 @@ func parseTurn(arg string) (domains []string, bad *fixed) {
 }
 
 // noTurn answers an error of the Turner.
-func (s *server) noTurn(err error, denied, failed *fixed) session.Step {
+func (s *server) noTurn(err error, denied, failed *Reply) session.Step {
 	var r *Reply
 	switch kind := fault.KindOf(err); {
 	case errors.As(err, &r) && r.refuses():
 		return s.say(r)
 	case kind == fault.Denied:
-		return s.wrong(&denied.Reply)
+		return s.wrong(denied)
 	default:
-		step := s.fixed(failed)
+		step := s.say(failed)
 		if kind.Temporary() {
 			step.Log = err.Error()
 		}

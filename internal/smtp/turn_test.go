@@ -97,6 +97,7 @@ func TestETRNNamesANode(t *testing.T) {
 		ok   bool
 	}{
 		{"Host.Example.ORG.", Node{NodeHost, "host.example.org"}, true},
+		{"@" + strings.Repeat("a23456789.", 25) + "org", Node{NodeDomain, strings.Repeat("a23456789.", 25) + "org"}, true},
 		{"@example.org", Node{NodeDomain, "example.org"}, true},
 		{"#weekly_1.a-b", Node{NodeQueue, "weekly_1.a-b"}, true},
 		{"#" + long, Node{NodeQueue, long}, true},
@@ -112,12 +113,15 @@ func TestETRNNamesANode(t *testing.T) {
 		{"a..b", Node{}, false},
 	} {
 		f := &fakeTurner{waiting: FlushBegun}
-		got := codes(turn("mx", f).say(ehlo + "ETRN " + c.arg + "\r\n"))
+		said := turn("mx", f).say(ehlo + "ETRN " + c.arg + "\r\n")
+		got := codes(said)
 		switch {
 		case !c.ok && (got != "250, 501 5.5.4" || len(f.nodes) != 0):
 			t.Errorf("%s: got %s, asked for %v, want a refusal", c.arg, got, f.nodes)
 		case c.ok && !slices.Equal(f.nodes, []Node{c.want}):
 			t.Errorf("%s: got %s, asked for %v, want %v", c.arg, got, f.nodes, c.want)
+		case c.ok && !strings.HasSuffix(said, "250 2.0.0 OK, queuing for node "+c.want.String()+" started\r\n"):
+			t.Errorf("%s: got %q, want the node named", c.arg, said)
 		}
 	}
 }

@@ -30,6 +30,12 @@ type Queue interface {
 	// not leased.
 	Destination(ctx context.Context, name string) (Destination, error)
 
+	// Waiting returns rows that wait for a destination, due or not, leased or not,
+	// frozen or not: all, or so many of them if there are more. They are in no certain
+	// order. The cost grows with the limit, and not with how many there are. Those that
+	// can't be read count for the limit and are left out.
+	Waiting(ctx context.Context, destination string, limit int) ([]WaitingRow, error)
+
 	// Lease gives out waiting rows that are due, and marks them leased until
 	// q.Until. Rows are in the order of priority (higher first), then those never
 	// tried before those that were, then by Due, then by RowID; but where q.Limit is
@@ -206,6 +212,12 @@ type Row struct {
 	// Due is when it may be tried (next), to the millisecond.
 	Due time.Time
 	RowProgress
+}
+
+// WaitingRow is a row, and whose it is.
+type WaitingRow struct {
+	Message mail.ID
+	Row
 }
 
 // RowProgress is what is remembered of a row between attempts.

@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -204,6 +206,18 @@ func (h *history) freeze(t *rapid.T) {
 	agree(t, fmt.Sprintf("Freeze(%s)", name), h.engine.Freeze(h.ctx, name, "why", soon), h.model.Freeze(h.ctx, name, "why", soon))
 }
 
+// waiting returns what a store says that waits for a destination, in order.
+func (h *history) waiting(t *rapid.T, st store.Store, name string) []store.WaitingRow {
+	all, err := st.Waiting(h.ctx, name, 1000)
+	if err != nil {
+		t.Fatalf("waiting for %s: %v", name, err)
+	}
+	slices.SortFunc(all, func(a, b store.WaitingRow) int {
+		return cmp.Or(bytes.Compare(a.Message[:], b.Message[:]), cmp.Compare(a.Index, b.Index))
+	})
+	return append([]store.WaitingRow{}, all...)
+}
+
 func (h *history) compareQueue(t *rapid.T) {
 	got, want := drain(t, "Queued", h.engine.Queued(h.ctx, mail.ID{})), drain(t, "Queued", h.model.Queued(h.ctx, mail.ID{}))
 	if len(got) != len(want) {
@@ -232,6 +246,9 @@ func (h *history) compareQueue(t *rapid.T) {
 		agree(t, "Destination "+name, engineErr, modelErr)
 		if got != want {
 			t.Fatalf("destination %s is %+v, want %+v", name, got, want)
+		}
+		if got, want := h.waiting(t, h.engine, name), h.waiting(t, h.model, name); !reflect.DeepEqual(got, want) {
+			t.Fatalf("for %s wait %+v, want %+v", name, got, want)
 		}
 	}
 	engineFrozen, modelFrozen := drain(t, "Frozen", h.engine.Frozen(h.ctx)), drain(t, "Frozen", h.model.Frozen(h.ctx))

@@ -220,6 +220,25 @@ func (m *Model) Destination(ctx context.Context, name string) (store.Destination
 	return store.Destination{}, fault.Newf(fault.NotFound, string(OpDestinations), "nothing waits for %s", name)
 }
 
+// Waiting implements store.Queue.
+func (m *Model) Waiting(ctx context.Context, destination string, limit int) ([]store.WaitingRow, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.begin(ctx, OpDestinations); err != nil {
+		return nil, err
+	}
+	m.expire(m.now())
+	var all []store.WaitingRow
+	for id, q := range m.queue {
+		for _, r := range m.show(q, q.Rows).Rows {
+			if r.State == store.RowWaiting && r.Recipient.Address.Domain == destination && len(all) < limit && !q.spoilt[r.Index] {
+				all = append(all, store.WaitingRow{Message: id, Row: r})
+			}
+		}
+	}
+	return all, nil
+}
+
 // candidate is a row that may be leased.
 type candidate struct {
 	q *queued

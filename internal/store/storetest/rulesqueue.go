@@ -30,6 +30,7 @@ var queueRules = []rule{
 	{"CheckCountsQueuedMessages", testQueueCheck},
 	{"DestinationsAreSkippedAfterAName", testDestinations},
 	{"DestinationIsDueWithItsFirstWaitingRow", testDestinationDue},
+	{"WaitingRowsAreThoseOfTheDestinationUpToALimit", testWaiting},
 }
 
 // soon is when queue rules play: engines end leases by the clock, too.
@@ -466,5 +467,44 @@ func testDestinationDue(e *env) {
 	e.fails("Destination of leased and held rows", err, fault.NotFound)
 	if got := e.names(""); !slices.Equal(got, []string{"near.test"}) {
 		e.Errorf("destinations are %q", got)
+	}
+}
+
+// waiting names the rows that wait for far.test: their message's first octet and
+// index, with ! if they are leased.
+func (e *env) waiting(limit int) string {
+	e.Helper()
+	all, err := e.st.Waiting(e.ctx, far, limit)
+	e.ok(err)
+	var names []string
+	for _, r := range all {
+		if r.Recipient.Address.Domain != far || r.State != store.RowWaiting {
+			e.Errorf("%+v is among those that wait", r)
+		}
+		names = append(names, fmt.Sprintf("%d/%d%s", r.Message[0], r.Index, map[bool]string{true: "!"}[r.Leased]))
+	}
+	slices.Sort(names)
+	return strings.Join(names, " ")
+}
+
+func testWaiting(e *env) {
+	e.same("of nothing", e.waiting(10), "")
+	for i := range 4 {
+		o := onward("x@far.test", "x@near.test", "y@far.test", "x@far.test.example", "x@a.far.test")
+		o.ID, o.Due, o.Envelope.Priority = mail.ID{byte(i + 1)}, soon.Add(time.Duration(i)*time.Hour), int8(2*i-3)
+		e.enqueue("body", o)
+	}
+	l := e.lease(far, 1, soon)
+	e.settle("tried", 1, retry(soon.Add(5*time.Hour), 1, l...)...)
+	e.lease(far, 1, soon)
+	_, err := e.st.ChangeRows(e.ctx, mail.ID{2}, []int{0}, store.HoldRows, soon)
+	e.ok(err)
+	e.removeRows(mail.ID{3}, 2)
+	e.ok(e.st.Freeze(e.ctx, far, "why", soon))
+	e.same("with one leased, held, gone", e.waiting(10), "1/0 1/2! 2/2 3/0 4/0 4/2")
+	for limit := range 7 {
+		if got := len(strings.Fields(e.waiting(limit))); got != limit && got != 6 {
+			e.Errorf("%d rows, want %d", got, limit)
+		}
 	}
 }

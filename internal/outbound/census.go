@@ -1,0 +1,103 @@
+package outbound
+
+import (
+	"context"
+
+	"postrider/internal/fault"
+	"postrider/internal/mail"
+	"postrider/internal/smtp"
+)
+
+// What is looked at before the answer to ETRN, at most: whoever has asked waits for
+// it.
+const (
+	maxCounted = 1000 // rows
+	maxWalked  = 1000 // destinations
+)
+
+// census counts the messages that wait for a node.
+type census struct {
+	d        *Deliverer
+	rows     int // that were looked at
+	messages map[mail.ID]bool
+	frozen   bool // an operator has stopped a destination of the node
+	more     bool // there may be more than was looked at
+}
+
+// count returns how many messages a run for a node has to send, those under way
+// among them: FlushSome when there are more than are counted, FlushBegun when what was
+// looked at says nothing (RFC 1985 §5). Transient: all that waits is frozen.
+func (d *Deliverer) count(ctx context.Context, node smtp.Node) (smtp.Flushed, error) {
+	c := census{d: d, messages: map[mail.ID]bool{}}
+	err := c.domain(ctx, node.Name)
+	if err == nil && node.Kind == smtp.NodeDomain {
+		err = c.below(ctx, node)
+	}
+	switch n := len(c.messages); {
+	case err != nil:
+		return 0, err
+	case n > 0 && c.more:
+		return smtp.FlushSome, nil
+	case n > 0:
+		return smtp.Flushed(n), nil
+	case c.more:
+		return smtp.FlushBegun, nil
+	case c.frozen:
+		return 0, fault.Newf(fault.Transient, "count what waits", "an operator has frozen %s", node.Name)
+	}
+	return 0, nil
+}
+
+// below counts what waits for subdomains. Of those only that have nothing but what is
+// under way the store does not tell.
+func (c *census) below(ctx context.Context, node smtp.Node) error {
+	c.d.mu.Lock()
+	c.more = c.more || c.d.leased > 0
+	c.d.mu.Unlock()
+	walked := 0
+	for at, err := range c.d.o.Store.Destinations(ctx, "") {
+		if err != nil {
+			return err
+		}
+		if walked++; walked > maxWalked || c.rows >= maxCounted {
+			c.more = true
+			return nil
+		}
+		if at.Name == node.Name || !isOf(at.Name, node) {
+			continue
+		}
+		if err := c.domain(ctx, at.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// domain counts what waits for a domain, but for what its sender holds back.
+func (c *census) domain(ctx context.Context, name string) error {
+	limit := maxCounted - c.rows
+	rows, err := c.d.o.Store.Waiting(ctx, name, limit+1)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	for at, err := range c.d.o.Store.Frozen(ctx) {
+		if err != nil {
+			return err
+		}
+		if at.Name == name {
+			c.frozen = true
+			return nil
+		}
+	}
+	if len(rows) > limit {
+		c.more, rows = true, rows[:limit]
+	}
+	c.rows += len(rows)
+	now := c.d.o.Now()
+	for i := range rows {
+		if !isHeldBack(&rows[i].Row, now) {
+			c.messages[rows[i].Message] = true
+		}
+	}
+	return nil
+}
