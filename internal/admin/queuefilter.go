@@ -22,7 +22,7 @@ type QueueFilter struct {
 	// Before and After bound when the message was accepted.
 	Before time.Time `json:"before,omitzero"`
 	After  time.Time `json:"after,omitzero"`
-	// State is one of QueueStates.
+	// State is one of QueueStates().
 	State string `json:"state,omitempty"`
 	// Warrant is on whose account the message goes: one of QueueWarrants, and which
 	// after a colon: "account:alice@example.org".
@@ -37,8 +37,8 @@ const (
 	QueueHeld    = "held"    // it waits for an operator
 )
 
-// QueueStates are the states of a row.
-var QueueStates = []string{QueueWaiting, QueueDelayed, QueueLeased, QueueHeld}
+// QueueStates returns the states of a row.
+func QueueStates() []string { return []string{QueueWaiting, QueueDelayed, QueueLeased, QueueHeld} }
 
 // queueWarrants are the kinds of warrants that a message can have.
 var queueWarrants = []store.WarrantKind{store.AccountSends, store.ClientRelays, store.ServerSends, store.AliasForwards}
@@ -159,8 +159,8 @@ func domainRule(s string) (queueRule, error) {
 }
 
 func stateRule(s string) (queueRule, error) {
-	if !slices.Contains(QueueStates, s) {
-		return nil, errNoneOf(QueueStates)
+	if !slices.Contains(QueueStates(), s) {
+		return nil, errNoneOf(QueueStates())
 	}
 	return func(_ *store.QueuedMessage, r *store.Row) bool { return queueState(r) == s }, nil
 }

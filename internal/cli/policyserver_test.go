@@ -32,7 +32,7 @@ func (s *policySite) run(t *testing.T, f func()) {
 	cfg.Data, cfg.Hostname = t.TempDir(), "mail.example.org"
 	cfg.Limits.Grace = config.Second / 10
 	cfg.Outbound.Enabled = false
-	cfg.Publish.MTASTS, cfg.Publish.MTASTSHTTPS, cfg.Publish.MTASTSHTTP = config.STSTesting, loopback(0), loopback(0)
+	cfg.Publish.MTASTS, cfg.Publish.MTASTSHTTPS, cfg.Publish.MTASTSHTTP = "testing", loopback(0), loopback(0)
 	ca, pair, err := certs.DemoAuthority(t.TempDir(), []string{cfg.Hostname, "mta-sts.example.org", "mta-sts.example.net"}, time.Now())
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -36,9 +35,9 @@ func (q *queueFlags) add(cmd *cobra.Command) {
 	f.StringVar(&q.filter.Domain, "domain", "", "only mail to `DOMAIN`; to .DOMAIN: to all domains below it")
 	f.StringVar(&q.older, "older", "", "only mail accepted longer ago than `DURATION` (90s, 5m, 1h30m, 2d)")
 	f.StringVar(&q.newer, "newer", "", "only mail accepted within the last `DURATION`")
-	f.StringVar(&q.filter.State, "state", "", "only rows in `STATE`: "+strings.Join(admin.QueueStates, ", "))
+	f.StringVar(&q.filter.State, "state", "", "only rows in `STATE`: "+strings.Join(admin.QueueStates(), ", "))
 	f.StringVar(&q.filter.Warrant, "warrant", "", "only mail that goes on account of `WHO`: account:ADDRESS, client:NAME, alias:ADDRESS, server; or any of a kind")
-	complete := cobra.FixedCompletions(slices.Clone(admin.QueueStates), cobra.ShellCompDirectiveNoFileComp)
+	complete := cobra.FixedCompletions(admin.QueueStates(), cobra.ShellCompDirectiveNoFileComp)
 	_ = cmd.RegisterFlagCompletionFunc("state", complete) // it fails where there is no such option
 }
 

@@ -151,7 +151,7 @@ func TestWhatAChangeDidIsSaid(t *testing.T) {
 			t.Errorf("%+v: got %q, want %q", test.done, got, test.want)
 		}
 	}
-	states := slices.Clone(admin.QueueStates)
+	states := admin.QueueStates()
 	if slices.Sort(states); !slices.Equal(states, []string{"delayed", "held", "leased", "waiting"}) {
 		t.Errorf("got states %v", states)
 	}

@@ -82,13 +82,12 @@ type DNS struct {
 	DNSSEC  bool     `toml:"dnssec" doc:"The resolvers check signatures (DNSSEC), and their word for it (AD) is believed: hosts that publish their certificates' keys (DANE, RFC 7672) are held to them. Only for resolvers on this machine, that nobody can answer for."`
 }
 
-// The words of Route.TLS.
+// The words of Route.TLS that overrule what is published.
 const (
-	RoutePublished = "published"
-	RouteEncrypt   = "encrypt"
-	RouteVerify    = "verify"
-	RouteImplicit  = "implicit"
-	RouteOff       = "none"
+	RouteEncrypt  = "encrypt"
+	RouteVerify   = "verify"
+	RouteImplicit = "implicit"
+	RouteOff      = "none"
 )
 
 // defaultTerms are the terms of [outbound].

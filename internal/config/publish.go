@@ -25,12 +25,8 @@ type Publish struct {
 	Reports     string   `toml:"reports" example:"postmaster@example.org" doc:"Where others send reports about DMARC and TLS. Default: postmaster of the domain."`
 }
 
-// The words of Publish.MTASTS.
-const (
-	STSNone    = "none"
-	STSTesting = "testing"
-	STSEnforce = "enforce"
-)
+// STSNone is the word of Publish.MTASTS for no policy; the others are the policy's own.
+const STSNone = "none"
 
 func (k *checker) publish() {
 	p := k.c.Publish

@@ -122,10 +122,10 @@ func TestAFullChainIsNotContinued(t *testing.T) {
 	s := newSite(t)
 	s.signing("example.org")
 	m := letter
-	for range MaxInstance {
+	for range maxInstance {
 		m = s.seal("example.org", "mail.example.org", m)
 	}
-	if got := s.chain(m); got.Status != ChainPass || got.Sets != MaxInstance {
+	if got := s.chain(m); got.Status != ChainPass || got.Sets != maxInstance {
 		t.Fatalf("%+v", got)
 	}
 	if s.seal("example.org", "mail.example.org", m) != m {
@@ -148,7 +148,7 @@ func TestKeysAreLookedUpForAShortTime(t *testing.T) {
 		s := newSite(t)
 		m := hops(s, 3)
 		s.signing("last.example")
-		for i := range MaxSignatures {
+		for i := range maxSignatures {
 			m = s.sign("example.org", m)
 			m = strings.Replace(m, "d=example.org", fmt.Sprintf("d=slow%d.example", i), 1)
 		}

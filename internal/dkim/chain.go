@@ -105,7 +105,7 @@ func readChain(h *header) ([]set, Chain) {
 
 // collect sorts the fields of a chain by their instance.
 func collect(h *header) ([]set, Chain) {
-	sets := make([]set, MaxInstance)
+	sets := make([]set, maxInstance)
 	c := Chain{Status: ChainNone}
 	fail := func(why string) {
 		if c.Status != ChainFail {
@@ -153,7 +153,7 @@ func readInstance(f message.Field) (int, tags, error) {
 		return 0, nil, err
 	}
 	n, err := strconv.ParseUint(t["i"], 10, 8)
-	if err != nil || n < 1 || n > MaxInstance || len(t["i"]) > 2 {
+	if err != nil || n < 1 || n > maxInstance || len(t["i"]) > 2 {
 		return 0, nil, errNumber
 	}
 	return int(n), t, nil

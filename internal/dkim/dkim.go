@@ -17,11 +17,11 @@ import (
 const (
 	// MaxHeader is the longest header that is signed or verified, in octets.
 	MaxHeader = 1 << 20
-	// MaxSignatures is how many DKIM signatures of a message are verified; more are
+	// maxSignatures is how many DKIM signatures of a message are verified; more are
 	// not looked at.
-	MaxSignatures = 8
-	// MaxInstance is how many sets an ARC chain may have (RFC 8617 §4.2.1).
-	MaxInstance = 50
+	maxSignatures = 8
+	// maxInstance is how many sets an ARC chain may have (RFC 8617 §4.2.1).
+	maxInstance = 50
 
 	maxField     = 16 << 10 // octets of a signature field that is parsed
 	maxTags      = 32       // tags in a list

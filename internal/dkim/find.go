@@ -11,7 +11,7 @@ import (
 )
 
 // maxLookups is how long the looking up of keys for one message may take in all. Who
-// has written the message says how many they are, MaxSignatures and one a set of the
+// has written the message says how many they are, maxSignatures and one a set of the
 // chain at most, and their hosts how slow: the next host's connection waits
 // meanwhile, and other mail for it. What has not been found by then nobody knows.
 const maxLookups = 20 * time.Second

@@ -101,7 +101,7 @@ func FuzzVerify(f *testing.F) {
 		if bytes.Contains(bytes.ReplaceAll(sealed, []byte("\r\n"), nil), []byte("\n")) {
 			t.Errorf("a line end in %q", sealed)
 		}
-		if len(all) > MaxSignatures {
+		if len(all) > maxSignatures {
 			t.Errorf("%d signatures were verified", len(all))
 		}
 	})

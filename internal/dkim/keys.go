@@ -102,7 +102,7 @@ func (k *Keys) absent(ctx context.Context, domain, selector string) error {
 }
 
 // Rotate makes the next pair of keys for a domain that signs. When the DNS has shown
-// them for a while, Tend switches to them. Exists: a pair is pending already.
+// them for a while, Run switches to them. Exists: a pair is pending already.
 func (k *Keys) Rotate(ctx context.Context, domain string) ([]Key, error) {
 	domain, _, err := checkNames(domain, "")
 	if err != nil {

@@ -155,7 +155,7 @@ const settling = 24 * time.Hour
 
 func (s *site) tend() {
 	s.t.Helper()
-	if err := s.keys.Tend(s.t.Context(), s.dns.txt, settling); err != nil {
+	if err := s.keys.tendAll(s.t.Context(), s.dns.txt, settling); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -87,7 +87,7 @@ func (s *Sealer) seal(ctx context.Context, domain string, m *Forward) ([]byte, e
 	}
 	sentBody.want(relaxed) // in one reading with what most others need
 	found, err := s.find(ctx, m, stored, storedBody)
-	if err != nil || found.chain.Ended || found.chain.Sets == MaxInstance {
+	if err != nil || found.chain.Ended || found.chain.Sets == maxInstance {
 		return nil, err
 	}
 	sentBody.want(relaxed)

@@ -244,11 +244,11 @@ func TestOnlySoManySignaturesAreLookedAt(t *testing.T) {
 	s := newSite(t)
 	s.signing("example.org")
 	signed := letter
-	for range MaxSignatures {
+	for range maxSignatures {
 		signed = s.sign("example.org", signed)
 	}
-	if got := len(s.verify(signed)); got != MaxSignatures {
-		t.Errorf("%d verified, want %d", got, MaxSignatures)
+	if got := len(s.verify(signed)); got != maxSignatures {
+		t.Errorf("%d verified, want %d", got, maxSignatures)
 	}
 }
 

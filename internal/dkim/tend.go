@@ -7,15 +7,15 @@ import (
 	"postrider/internal/fault"
 )
 
-// TendEvery is how often Run looks after pending keys.
-const TendEvery = time.Hour
+// tendEvery is how often Run looks after pending keys.
+const tendEvery = time.Hour
 
-// Run looks after pending keys, at once and every TendEvery, until the context ends.
+// Run looks after pending keys, at once and every tendEvery, until the context ends.
 func (k *Keys) Run(ctx context.Context, find TXT, settle time.Duration) error {
-	t := time.NewTicker(TendEvery)
+	t := time.NewTicker(tendEvery)
 	defer t.Stop()
 	for {
-		if err := k.Tend(ctx, find, settle); err != nil && ctx.Err() == nil {
+		if err := k.tendAll(ctx, find, settle); err != nil && ctx.Err() == nil {
 			k.log.Error("pending DKIM keys were not looked after", "error", err)
 		}
 		select {
@@ -26,10 +26,10 @@ func (k *Keys) Run(ctx context.Context, find TXT, settle time.Duration) error {
 	}
 }
 
-// Tend activates the pending keys of which the DNS has shown the record for the time
+// tendAll activates the pending keys of which the DNS has shown the record for the time
 // of settling: until then some resolvers may remember that there was none. The first
 // keys of a domain, before which nobody has asked, are activated when they are seen.
-func (k *Keys) Tend(ctx context.Context, find TXT, settle time.Duration) error {
+func (k *Keys) tendAll(ctx context.Context, find TXT, settle time.Duration) error {
 	pending := map[string][]Key{}
 	for key, err := range k.List(ctx, "") {
 		switch {

@@ -30,7 +30,7 @@ type Verifier struct {
 func (v Verifier) now() time.Time { return Settings{Now: v.Now}.now() }
 
 // Verify checks the DKIM signatures of a message of so many octets, the topmost
-// first and MaxSignatures at most. The error is about reading content: TooLarge
+// first and maxSignatures at most. The error is about reading content: TooLarge
 // when its header is.
 func (v Verifier) Verify(ctx context.Context, content io.ReaderAt, size int64) ([]Verification, error) {
 	h, err := readHeader(content, size)
@@ -78,7 +78,7 @@ func (v Verifier) signatures(ctx context.Context, h *header) []check {
 		if !f.Is(fieldDKIM) {
 			continue
 		}
-		if len(all) == MaxSignatures {
+		if len(all) == maxSignatures {
 			break
 		}
 		var c check

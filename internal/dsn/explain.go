@@ -6,23 +6,23 @@ import (
 	"strings"
 )
 
-// Explain returns the explanation of a failure or a delay.
-func Explain(r *Recipient) Explanation {
+// explain returns the explanation of a failure or a delay.
+func explain(r *Recipient) explanation {
 	code := class.ReplaceAllString(cause(r), "")
 	text := strings.ToLower(r.Reply)
 	basic := basicCode(r)
-	for _, fits := range []func(e *Explanation) bool{
-		func(e *Explanation) bool { return e.Ours && !r.SMTPReply && slices.Contains(e.Codes, code) },
-		func(e *Explanation) bool { return slices.Contains(e.Codes, code) && !isVague(code, text) },
-		func(e *Explanation) bool { return r.SMTPReply && containsWord(text, e.Words) },
-		func(e *Explanation) bool {
+	for _, fits := range []func(e *explanation) bool{
+		func(e *explanation) bool { return e.Ours && !r.SMTPReply && slices.Contains(e.Codes, code) },
+		func(e *explanation) bool { return slices.Contains(e.Codes, code) && !isVague(code, text) },
+		func(e *explanation) bool { return r.SMTPReply && containsWord(text, e.Words) },
+		func(e *explanation) bool {
 			return slices.Contains(e.Codes, code) || slices.Contains(e.Vague, code)
 		},
-		func(e *Explanation) bool { return slices.Contains(e.Replies, basic+"@"+r.Stage) },
-		func(e *Explanation) bool { return slices.Contains(e.Replies, basic) },
-		func(e *Explanation) bool { return expired(r.Status) && slices.Contains(e.Codes, "4.7") },
+		func(e *explanation) bool { return slices.Contains(e.Replies, basic+"@"+r.Stage) },
+		func(e *explanation) bool { return slices.Contains(e.Replies, basic) },
+		func(e *explanation) bool { return expired(r.Status) && slices.Contains(e.Codes, "4.7") },
 	} {
-		may := func(e Explanation) bool { return fits(&e) && !(e.Ours && r.SMTPReply) }
+		may := func(e explanation) bool { return fits(&e) && !(e.Ours && r.SMTPReply) }
 		if i := slices.IndexFunc(explanations, may); i >= 0 {
 			return explanations[i]
 		}

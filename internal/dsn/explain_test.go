@@ -61,7 +61,7 @@ func TestEachFailureHasItsExplanation(t *testing.T) {
 		{"", "", "", "other"},
 	} {
 		r := &Recipient{Reply: c.reply, Stage: c.stage, Status: c.status, SMTPReply: smtpReply.MatchString(c.reply)}
-		if got := Explain(r).Name; got != c.want {
+		if got := explain(r).Name; got != c.want {
 			t.Errorf("%q at %q, %q: got %s, want %s", c.reply, c.stage, c.status, got, c.want)
 		}
 	}
@@ -70,7 +70,7 @@ func TestEachFailureHasItsExplanation(t *testing.T) {
 func TestExplanationsAreWhole(t *testing.T) {
 	names, codes := map[string]bool{}, map[string]string{}
 	holder := regexp.MustCompile(`\{[^}]*\}`)
-	for _, e := range Explanations() {
+	for _, e := range explanations {
 		if names[e.Name] || e.Name == "" || e.What == "" || e.Do == "" {
 			t.Errorf("%q is there twice, or not whole", e.Name)
 		}

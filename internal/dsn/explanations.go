@@ -1,11 +1,9 @@
 package dsn
 
-import "slices"
-
-// Explanation says in plain words what a failure means and what its reader can do.
+// explanation says in plain words what a failure means and what its reader can do.
 // In the texts {address} is the recipient, {domain} what is after its @, and {host}
 // who tells.
-type Explanation struct {
+type explanation struct {
 	// Name is the explanation's in docs and tests.
 	Name string
 	// Codes are the enhanced status codes that mean this (RFC 3463), without their
@@ -25,11 +23,9 @@ type Explanation struct {
 	Late string
 }
 
-// Explanations lists all of them, those first that are tried first. The last one
-// fits everything.
-func Explanations() []Explanation { return slices.Clone(explanations) }
-
-var explanations = []Explanation{
+// explanations are all of them, those first that are tried first. The last one fits
+// everything.
+var explanations = []explanation{
 	{
 		Name:  "given up here",
 		Ours:  true,

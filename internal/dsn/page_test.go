@@ -16,7 +16,7 @@ func page(t *testing.T) string {
 	b.WriteString("and this, what a program reads:\n\n```text\n" + strings.ReplaceAll(r.parts[1].content, "\r\n", "\n") + "```\n\n")
 	b.WriteString("What is said to have happened, and what can be done about it, is found by the enhanced code (RFC 3463, without its class),\n" +
 		"by words in the answer, or by the basic code and the stage at which it came:\n\n| | codes | what happened | what its reader can do |\n| --- | --- | --- | --- |\n")
-	for _, e := range Explanations() {
+	for _, e := range explanations {
 		codes := append(append([]string{}, e.Codes...), e.Vague...)
 		if e.Ours {
 			codes = append(codes, "of our own")

@@ -103,11 +103,11 @@ func sameStory(a, b *Recipient) bool {
 	if a.Address.Domain != b.Address.Domain || a.Action != b.Action || a.told() != b.told() {
 		return false
 	}
-	e := Explain(a)
+	e := explain(a)
 	if a.Action == Failed && strings.Contains(e.What, "{address}") {
 		return false
 	}
-	return e.Name == Explain(b).Name && a.Remote == b.Remote && a.Attempts == b.Attempts &&
+	return e.Name == explain(b).Name && a.Remote == b.Remote && a.Attempts == b.Attempts &&
 		a.RetryUntil.Equal(b.RetryUntil) && a.LastAttempt.Equal(b.LastAttempt) && a.Final.IsZero() == b.Final.IsZero()
 }
 
@@ -127,7 +127,7 @@ func (n *Notice) writeGroup(b *strings.Builder, group []*Recipient) {
 	what, do := out.what, out.do
 	switch r.Action {
 	case Failed:
-		e := Explain(r)
+		e := explain(r)
 		what, do = n.fill(e.What, r), n.fill(e.Do, r)
 		switch {
 		case !r.gaveUp() || e.Name == "expired":
@@ -137,7 +137,7 @@ func (n *Notice) writeGroup(b *strings.Builder, group []*Recipient) {
 			what += " The time for it is over."
 		}
 	case Delayed:
-		e := Explain(r)
+		e := explain(r)
 		what = n.fill(cmp.Or(e.Late, e.What), r)
 	}
 	labelled(b, "What happened", what)

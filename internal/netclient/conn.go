@@ -171,7 +171,7 @@ func (c *conn) nextLine(step *session.Step) error {
 			}
 			return nil
 		case wire.Flooded:
-			return c.last(session.Flood, ErrFlood)
+			return c.last(session.Flood, errFlood)
 		}
 		if err := c.flush(); err != nil {
 			return err
@@ -184,7 +184,7 @@ func (c *conn) nextLine(step *session.Step) error {
 		case err == nil, errors.Is(err, errInterrupted):
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if !time.Now().Before(until) {
-				return c.last(session.Timeout, ErrTimeout)
+				return c.last(session.Timeout, errTimeout)
 			}
 		default:
 			return &Error{Stage: StageRead, Err: err}

@@ -304,7 +304,7 @@ func TestASilentServerIsLeft(t *testing.T) {
 				}
 				begin := time.Now()
 				err := <-ended
-				if !errors.Is(err, ErrTimeout) {
+				if !errors.Is(err, errTimeout) {
 					t.Errorf("got %v, want a timeout", err)
 				}
 				if d := time.Since(begin); d < tt.after || d > tt.after+tt.after/8 {

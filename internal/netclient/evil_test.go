@@ -64,7 +64,7 @@ func TestADrippingReplyHasNoMoreTimeThanOneAtOnce(t *testing.T) {
 			_, err = theirs.Write([]byte("220-wait\r\n"))
 			time.Sleep(time.Minute)
 		}
-		if err := <-ended; !errors.Is(err, ErrTimeout) {
+		if err := <-ended; !errors.Is(err, errTimeout) {
 			t.Errorf("got %v, want a timeout", err)
 		}
 		if d := time.Since(begin); d > 7*time.Minute {
@@ -95,7 +95,7 @@ func TestAServerThatDoesNotReadIsLeft(t *testing.T) {
 		}
 		begin := time.Now()
 		var e *Error
-		if err := <-ended; !errors.Is(err, ErrTimeout) || !errors.As(err, &e) || e.Stage != StageWrite {
+		if err := <-ended; !errors.Is(err, errTimeout) || !errors.As(err, &e) || e.Stage != StageWrite {
 			t.Errorf("got %v, want a timeout in writing", err)
 		}
 		if d := time.Since(begin); d < 3*time.Minute || d > 4*time.Minute {
@@ -132,7 +132,7 @@ func TestAServerThatDripsReadsNoLongerThanContentMayTake(t *testing.T) {
 			}
 			time.Sleep(2 * time.Second)
 		}
-		if err := <-ended; !errors.Is(err, ErrTimeout) {
+		if err := <-ended; !errors.Is(err, errTimeout) {
 			t.Errorf("got %v, want a timeout", err)
 		}
 		if d := time.Since(begin); d > 70*time.Minute {
@@ -299,7 +299,7 @@ func TestErrorsAreInWords(t *testing.T) {
 		{&Error{Stage: StageHandshake, Err: &HandshakeError{Reason: ReasonTimeout, Err: context.DeadlineExceeded}}, "TLS handshake: timeout"},
 		{&HandshakeError{Reason: ReasonOther, Err: errors.New("x\r\ny")}, "failed: x??y"},
 		{&Error{Stage: StageHandshake, Err: ErrInjected}, "TLS handshake: plaintext was injected before the TLS handshake"},
-		{&Error{Stage: StageWrite, Err: ErrTimeout}, "write: timeout"},
+		{&Error{Stage: StageWrite, Err: errTimeout}, "write: timeout"},
 	} {
 		if tt.err == nil || tt.err.Error() != tt.want {
 			t.Errorf("got %v, want %s", tt.err, tt.want)

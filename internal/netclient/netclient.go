@@ -126,18 +126,15 @@ func (e *Error) Error() string { return string(e.Stage) + ": " + reason(e.Err) }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// The causes that are not the network's.
-var (
-	// ErrTimeout: the peer was silent for too long, or did not read.
-	ErrTimeout = errors.New("timeout")
-	// ErrInjected: plaintext had arrived behind the reply that agreed to TLS. It
-	// comes from the peer, or from somebody between (CVE-2011-0411).
-	ErrInjected = errors.New("plaintext was injected before the TLS handshake")
-	// ErrFlood: the peer sent wire.MaxSkip octets without an end of line.
-	ErrFlood = errors.New("a line without end")
-)
+// ErrInjected says that plaintext had arrived behind the reply that agreed to TLS. It
+// comes from the peer, or from somebody between (CVE-2011-0411).
+var ErrInjected = errors.New("plaintext was injected before the TLS handshake")
 
+// Other causes that are not the network's.
 var (
+	errTimeout = errors.New("timeout")            // the peer was silent for too long, or did not read
+	errFlood   = errors.New("a line without end") // wire.MaxSkip octets of it
+
 	errNoTLS = errors.New("TLS is not set up for this conversation")
 	errMode  = errors.New("the session asks for what a client does not read")
 )

@@ -153,7 +153,7 @@ func (c *conn) write(p []byte) error {
 	}
 	c.broken = true
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = ErrTimeout
+		err = errTimeout
 	}
 	return &Error{Stage: StageWrite, Err: err}
 }

@@ -36,9 +36,9 @@ const (
 	maxTLSA      = 64              // TLSA records of a host
 )
 
-// ErrServerFailed is in the chain of an error when a server answered SERVFAIL,
+// errServerFailed is in the chain of an error when a server answered SERVFAIL,
 // which is also what a validating server answers to what is forged (RFC 4035 §5.5).
-var ErrServerFailed = errors.New("the DNS server answered SERVFAIL")
+var errServerFailed = errors.New("the DNS server answered SERVFAIL")
 
 // Transport carries one query to a server, and its answer back. The answer
 // belongs to the caller.
@@ -193,7 +193,7 @@ func (r *Resolver) ask(ctx context.Context, name string, kind uint16) (*dns.Msg,
 	case dns.RcodeSuccess, dns.RcodeNameError:
 		return m, nil
 	case dns.RcodeServerFailure:
-		return nil, fault.New(fault.Transient, "ask the DNS", ErrServerFailed)
+		return nil, fault.New(fault.Transient, "ask the DNS", errServerFailed)
 	}
 	return nil, fault.Newf(fault.Transient, "ask the DNS", "the DNS server answered %s", rcodeName(m.Rcode))
 }

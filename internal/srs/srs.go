@@ -36,10 +36,10 @@ const (
 
 // What an address can be refused for.
 var (
-	ErrForged   = errors.New("the address was not made here")
-	ErrOld      = errors.New("the address is too old")
+	errForged   = errors.New("the address was not made here")
+	errOld      = errors.New("the address is too old")
 	ErrTooLong  = errors.New("the address would be too long")
-	ErrNothing  = errors.New("the null reverse-path is not rewritten")
+	errNothing  = errors.New("the null reverse-path is not rewritten")
 	errNoSyntax = errors.New("the address is not of this form")
 )
 
@@ -78,7 +78,7 @@ func cutPrefix(local string) (version byte, rest string, ok bool) {
 // octets (RFC 5321 §4.5.3.1.1).
 func (s *Scheme) Forward(from mail.Address, ours string, now time.Time) (mail.Address, error) {
 	if from.IsZero() || from.Domain == "" {
-		return mail.Address{}, ErrNothing
+		return mail.Address{}, errNothing
 	}
 	var local string
 	switch version, rest, ok := cutPrefix(from.Local); {
@@ -144,16 +144,16 @@ func (s *Scheme) Reverse(a mail.Address, now time.Time) (mail.Address, error) {
 func (s *Scheme) reverseFirst(text string, now time.Time) (mail.Address, error) {
 	parts := strings.SplitN(text, "=", 4)
 	if len(parts) != 4 || len(parts[1]) != 2 {
-		return mail.Address{}, ErrForged
+		return mail.Address{}, errForged
 	}
 	hash, day, domain, local := parts[0], strings.ToLower(parts[1]), parts[2], parts[3]
 	if !s.made(hash, "0", day, domain, local) {
-		return mail.Address{}, ErrForged
+		return mail.Address{}, errForged
 	}
 	made, ok := parseDay(day)
 	age := (dayOf(now) - made + days) % days
 	if !ok || age > int(MaxAge/(24*time.Hour)) && age != days-1 { // a clock may be a day behind
-		return mail.Address{}, ErrOld
+		return mail.Address{}, errOld
 	}
 	return address(local, domain)
 }
@@ -161,7 +161,7 @@ func (s *Scheme) reverseFirst(text string, now time.Time) (mail.Address, error) 
 func (s *Scheme) reverseSecond(text string) (mail.Address, error) {
 	hash, first, rest, ok := cutSecond(text)
 	if !ok || !s.made(hash, "1", first, rest) {
-		return mail.Address{}, ErrForged
+		return mail.Address{}, errForged
 	}
 	return address("SRS0"+rest, first)
 }
@@ -170,11 +170,11 @@ func (s *Scheme) reverseSecond(text string) (mail.Address, error) {
 func address(local, domain string) (mail.Address, error) {
 	name, err := mail.ParseDomain(domain)
 	if err != nil {
-		return mail.Address{}, ErrForged
+		return mail.Address{}, errForged
 	}
 	a, err := mail.ParseAddress(mail.Address{Local: local, Domain: name}.String())
 	if err != nil {
-		return mail.Address{}, ErrForged
+		return mail.Address{}, errForged
 	}
 	return a, nil
 }

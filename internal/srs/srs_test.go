@@ -95,23 +95,23 @@ func TestForgedAndOldAddressesLeadNowhere(t *testing.T) {
 		want        error
 	}{
 		{"upper case", strings.ToUpper(good.Local), 0, nil},
-		{"another address", change("bob", "eve"), 0, ErrForged},
-		{"another domain", change("far", "near"), 0, ErrForged},
-		{"another version", change("SRS0", "SRS1"), 0, ErrForged},
-		{"nothing", "SRS0=x", 0, ErrForged},
-		{"no day", "SRS0=abcdefgh=a=b=c", 0, ErrForged},
-		{"no hash", "SRS0==aa=far.example=bob", 0, ErrForged},
-		{"too old", good.Local, 22, ErrOld},
-		{"far too old", good.Local, 1000, ErrOld},
+		{"another address", change("bob", "eve"), 0, errForged},
+		{"another domain", change("far", "near"), 0, errForged},
+		{"another version", change("SRS0", "SRS1"), 0, errForged},
+		{"nothing", "SRS0=x", 0, errForged},
+		{"no day", "SRS0=abcdefgh=a=b=c", 0, errForged},
+		{"no hash", "SRS0==aa=far.example=bob", 0, errForged},
+		{"too old", good.Local, 22, errOld},
+		{"far too old", good.Local, 1000, errOld},
 		{"from tomorrow", good.Local, -1, nil},
-		{"from the future", good.Local, -2, ErrOld},
+		{"from the future", good.Local, -2, errOld},
 	} {
 		got, err := ours.Reverse(mail.Address{Local: c.local, Domain: "our.test"}, testTime.AddDate(0, 0, c.days))
 		if !errors.Is(err, c.want) || err == nil && !strings.EqualFold(got.Local, "bob") {
 			t.Errorf("%s: got %v, %v, want %v", c.name, got, err, c.want)
 		}
 	}
-	if _, err := New(make([]byte, KeySize)).Reverse(good, testTime); !errors.Is(err, ErrForged) {
+	if _, err := New(make([]byte, KeySize)).Reverse(good, testTime); !errors.Is(err, errForged) {
 		t.Errorf("with another key: got %v", err)
 	}
 }
@@ -121,7 +121,7 @@ func TestAddressesThatAreTooLongAreNotRewritten(t *testing.T) {
 	if got, err := ours.Forward(long, "our.test", testTime); !errors.Is(err, ErrTooLong) {
 		t.Errorf("got %v, %v", got, err)
 	}
-	if got, err := ours.Forward(mail.Address{}, "our.test", testTime); !errors.Is(err, ErrNothing) {
+	if got, err := ours.Forward(mail.Address{}, "our.test", testTime); !errors.Is(err, errNothing) {
 		t.Errorf("the null reverse-path: got %v, %v", got, err)
 	}
 }

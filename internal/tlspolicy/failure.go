@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// Failure is a result type of RFC 8460 §4.3. Empty is success.
+// Failure is one of the result types of RFC 8460 §4.3. Empty is success.
 type Failure string
 
 // The failures.
@@ -15,9 +15,7 @@ const (
 	FailureExpired    Failure = "certificate-expired"
 	FailureUntrusted  Failure = "certificate-not-trusted"
 	FailureValidation Failure = "validation-failure"
-	FailureTLSA       Failure = "tlsa-invalid"
 	FailureDNSSEC     Failure = "dnssec-invalid"
-	FailureNoDANE     Failure = "dane-required"
 	FailureFetch      Failure = "sts-policy-fetch-error"
 	FailurePolicy     Failure = "sts-policy-invalid"
 	FailurePolicyHost Failure = "sts-webpki-invalid"

@@ -26,8 +26,7 @@ type Reporting struct {
 // be delivered whatever is wrong with the TLS of its destination (RFC 8460 §3; see
 // Domain.Relaxed); its header has TLS-Required: No (RFC 8689 §5).
 type ReportMail struct {
-	To     mail.Address
-	Domain string // whose results it has
+	To mail.Address
 	// Write writes the message with CRLF, in ASCII. It may be called again.
 	Write func(w io.Writer) error
 }

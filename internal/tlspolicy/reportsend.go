@@ -116,7 +116,7 @@ func (r *reporter) sendTo(ctx context.Context, key reportKey, all results, to re
 	}
 	now := time.Now()
 	return r.o.Reporting.Send(ctx, ReportMail{
-		To: to.mail, Domain: key.domain,
+		To:    to.mail,
 		Write: func(w io.Writer) error { return report.write(w, r.o.Reporting.Contact, to.mail, now) },
 	})
 }
