@@ -73,7 +73,8 @@ func (a *app) queueListCommand() *cobra.Command {
 tried yet), delayed (tried, and tried again at NEXT), leased (being tried at this
 moment) or held (until "queue release"). NEXT is how long from now; "frozen" if the
 destination is; "kept" if it is due and nothing is sent: no server runs, or its
-configuration says outbound.enabled = false. On a terminal the last reply is cut to its width.`,
+configuration says outbound.enabled = false. On a terminal the last reply is cut to
+its width.`,
 		Example: "  postrider queue list\n  postrider queue list --domain example.net --state delayed\n  postrider queue list --sender alice@example.org --older 1d --json",
 		Args:    args(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
