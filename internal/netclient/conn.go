@@ -3,15 +3,14 @@ package netclient
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"runtime/debug"
 	"sync"
 	"time"
 
+	"postrider/internal/netconn"
 	"postrider/internal/session"
 	"postrider/internal/wire"
 )
@@ -27,7 +26,7 @@ type conn struct {
 
 	split wire.Splitter
 	in    input
-	out   output
+	out   netconn.Output // to be sent
 
 	early                 bool      // what is buffered had come before the last command was sent
 	broken                bool      // a write failed
@@ -46,6 +45,7 @@ type conn struct {
 // cuts the connection.
 func Converse(ctx context.Context, nc net.Conn, s session.Session, o Options) error {
 	c := &conn{opts: o.withDefaults(), raw: nc, nc: nc, sess: s}
+	c.out.Send = c.write
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
@@ -54,7 +54,7 @@ func Converse(ctx context.Context, nc net.Conn, s session.Session, o Options) er
 	}
 	c.info = session.Conn{
 		ID: o.ID, Context: ctx,
-		Remote: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()),
+		Remote: netconn.AddrPort(nc.RemoteAddr()), Local: netconn.AddrPort(nc.LocalAddr()),
 		Listener: c.opts.Listener, Now: c.opts.Now,
 	}
 	err := c.call(c.run)
@@ -65,20 +65,9 @@ func Converse(ctx context.Context, nc net.Conn, s session.Session, o Options) er
 		err = &Error{Stage: StageSession, Err: context.Cause(ctx)}
 	}
 	c.in.release()
-	c.out.release()
+	c.out.Release()
 	_ = c.nc.Close() // with TLS this says goodbye; whatever fails now changes nothing
 	return err
-}
-
-// addrPort returns a TCP address without the disguise of an IPv4 address as
-// IPv6; the zero AddrPort for other networks.
-func addrPort(a net.Addr) netip.AddrPort {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := tcp.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
 // call calls f. A panic goes no further: it becomes an error.
@@ -86,7 +75,7 @@ func (c *conn) call(f func() error) (err error) {
 	ok := false
 	defer func() {
 		if !ok {
-			err = &Error{Stage: StageSession, Err: &PanicError{Value: panicText(recover()), Stack: string(debug.Stack())}}
+			err = &Error{Stage: StageSession, Err: &PanicError{Value: netconn.PanicText(recover()), Stack: string(debug.Stack())}}
 		}
 	}()
 	err = f()
@@ -104,18 +93,6 @@ type PanicError struct {
 
 // Error implements error.
 func (e *PanicError) Error() string { return "panic: " + e.Value }
-
-// panicText returns what a panic says of itself if the runtime said it, and
-// only the kind of value otherwise.
-func panicText(v any) string {
-	if err, ok := v.(interface {
-		error
-		RuntimeError()
-	}); ok {
-		return err.Error()
-	}
-	return fmt.Sprintf("%T", v)
-}
 
 // run goes from step to step until the session closes (nil) or it fails.
 func (c *conn) run() error {
@@ -136,7 +113,7 @@ func (c *conn) run() error {
 		case session.StartTLS:
 			err = c.startTLS(&step)
 		case session.Close:
-			return c.flush()
+			return c.out.Flush()
 		default:
 			err = &Error{Stage: StageSession, Err: errMode}
 		}
@@ -173,7 +150,7 @@ func (c *conn) nextLine(step *session.Step) error {
 		case wire.Flooded:
 			return c.last(session.Flood, errFlood)
 		}
-		if err := c.flush(); err != nil {
+		if err := c.out.Flush(); err != nil {
 			return err
 		}
 		if until.IsZero() {
@@ -197,7 +174,7 @@ func (c *conn) nextLine(step *session.Step) error {
 func (c *conn) last(e session.Event, why error) error {
 	step := c.sess.Event(e)
 	if c.answer(&step) == nil {
-		_ = c.flush() // it is the reason that counts
+		_ = c.out.Flush() // it is the reason that counts
 	}
 	return &Error{Stage: StageRead, Err: why}
 }
@@ -265,7 +242,7 @@ func reason(err error) string {
 	var op *net.OpError
 	var sys *os.SyscallError
 	switch {
-	case isClosed(err):
+	case netconn.IsClosed(err):
 		return "the connection was closed by the other side"
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "timeout"
@@ -275,10 +252,4 @@ func reason(err error) string {
 		return op.Err.Error()
 	}
 	return err.Error()
-}
-
-// isClosed reports whether the peer has closed the connection, with or without
-// TLS's close_notify.
-func isClosed(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"postrider/internal/netconn"
 	"postrider/internal/session"
 	"postrider/internal/tlsfacts"
 	"postrider/internal/wire"
@@ -17,7 +18,7 @@ import (
 
 // startTLS makes the handshake that a session asked for.
 func (c *conn) startTLS(step *session.Step) error {
-	err := c.flush()
+	err := c.out.Flush()
 	switch {
 	case err != nil:
 	case c.opts.TLS == nil || c.info.TLS != nil:
@@ -163,7 +164,7 @@ func handshakeReason(err error) Reason {
 		return ReasonNotTLS
 	case errors.As(err, &op) && op.Op == "remote error":
 		return alertReason(op.Err.Error())
-	case errors.As(err, &op) && op.Op != "local error", isClosed(err):
+	case errors.As(err, &op) && op.Op != "local error", netconn.IsClosed(err):
 		return ReasonClosed
 	case strings.Contains(err.Error(), "unsupported protocol version"), strings.Contains(err.Error(), "unsupported versions"):
 		return ReasonVersion

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"postrider/internal/netconn"
 	"postrider/internal/session"
 	"postrider/internal/wire"
 )
@@ -30,7 +31,7 @@ type conn struct {
 	telnet *wire.Telnet // on teach listeners
 	dots   wire.DotReader
 	in     input
-	out    output
+	out    netconn.Output // answered, and not sent
 
 	octetsIn, octetsOut int64
 	refused             refusal   // the newcomer is to hear session.Shed at once
@@ -62,27 +63,17 @@ func newConn(s *Server, l *listener, nc net.Conn) *conn {
 	c := &conn{srv: s, l: l, raw: nc, nc: nc}
 	c.info = session.Conn{
 		ID:       s.newID(),
-		Remote:   addrPort(nc.RemoteAddr()),
-		Local:    addrPort(nc.LocalAddr()),
+		Remote:   netconn.AddrPort(nc.RemoteAddr()),
+		Local:    netconn.AddrPort(nc.LocalAddr()),
 		Listener: &l.Listener.Listener,
 		Now:      s.opts.Now,
 	}
+	c.out.Send = c.write
 	c.split = wire.Splitter{Limit: l.MaxLine, Teach: l.Teach}
 	if l.Teach {
 		c.telnet = new(wire.Telnet)
 	}
 	return c
-}
-
-// addrPort returns a TCP address without the disguise of an IPv4 address as
-// IPv6; the zero AddrPort for other networks.
-func addrPort(a net.Addr) netip.AddrPort {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := tcp.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
 // serve is the life of a connection.
@@ -95,7 +86,7 @@ func (c *conn) serve() {
 		c.call(func() { c.sess.Event(session.Closed) })
 	}
 	cancel()
-	c.out.release()
+	c.out.Release()
 	if polite {
 		c.srv.uncount(c)
 		c.drain()
@@ -136,22 +127,10 @@ func (c *conn) call(f func()) (ok bool) {
 		c.l.metrics.panics.Inc()
 		// The value could hold content of the connection; its type can't.
 		c.srv.log.Error("session panicked",
-			"conn", c.info.ID, "listener", c.l.Name, "panic", panicText(recover()), "stack", string(debug.Stack()))
+			"conn", c.info.ID, "listener", c.l.Name, "panic", netconn.PanicText(recover()), "stack", string(debug.Stack()))
 	}()
 	f()
 	return true
-}
-
-// panicText returns what a panic says of itself if the runtime said it, and
-// only the kind of value otherwise.
-func panicText(v any) string {
-	if err, ok := v.(interface {
-		error
-		RuntimeError()
-	}); ok {
-		return err.Error()
-	}
-	return "not a runtime error"
 }
 
 // explain words the failure that ended the conversation.

@@ -70,7 +70,7 @@ func (c *conn) content(step *session.Step, r contentReader) error {
 			*step = c.sess.Data(r.Written(), r.Err())
 			return nil
 		}
-		if err := c.flush(); err != nil {
+		if err := c.out.Flush(); err != nil {
 			return err
 		}
 		now := time.Now()

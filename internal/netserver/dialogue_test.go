@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"postrider/internal/netconn"
 	"postrider/internal/session"
 	"postrider/internal/wire"
 )
@@ -131,7 +132,7 @@ func TestPipelinedGroupIsAnsweredInOneWrite(t *testing.T) {
 
 func TestBodyIsWrittenInBuffers(t *testing.T) {
 	for _, tt := range []struct{ size, writes int64 }{
-		{0, 1}, {100, 1}, {outSize - 6, 1}, {outSize - 5, 2}, {10 * outSize, 11},
+		{0, 1}, {100, 1}, {netconn.BlockSize - 6, 1}, {netconn.BlockSize - 5, 2}, {10 * netconn.BlockSize, 11},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, Options{}, Listener{})

@@ -24,7 +24,7 @@ func (c *conn) startTLS(step *session.Step) error {
 		c.srv.log.Error("session asked for TLS where it can't be", "conn", c.info.ID, "listener", c.l.Name, "error", err)
 		return err
 	}
-	if err := c.flush(); err != nil {
+	if err := c.out.Flush(); err != nil {
 		return err
 	}
 	c.dropPlaintext()

@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"postrider/internal/netconn"
 )
 
 // handshakeError is a handshake that failed.
@@ -101,7 +103,7 @@ func wordHandshake(h *handshake, err error) handshakeError {
 		return handshakeError{"timeout", "timeout"}
 	case errors.Is(err, io.EOF) && h.sent != nil:
 		return handshakeError{"closed", "closed by peer after our certificate, which it may not trust"}
-	case isClosed(err):
+	case netconn.IsClosed(err):
 		return handshakeError{"closed", "closed by peer"}
 	case errors.As(err, &untrusted):
 		return handshakeError{"client_certificate", "client's certificate is not trusted: " + short(untrusted.Err.Error())}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pires/go-proxyproto"
+
+	"postrider/internal/netconn"
 )
 
 // headerBuffer is the size of the buffer for a PROXY header in octets; what
@@ -52,7 +54,7 @@ func (c *conn) believe(h *proxyproto.Header) error {
 	if !ok {
 		return errNotTCP
 	}
-	c.info.Remote, c.info.Local = addrPort(remote), addrPort(local)
+	c.info.Remote, c.info.Local = netconn.AddrPort(remote), netconn.AddrPort(local)
 	return nil
 }
 

@@ -2,9 +2,10 @@ package netserver
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
+
+	"postrider/internal/netconn"
 )
 
 var errCrowded = errors.New("refused without a word: too many connections")
@@ -17,7 +18,7 @@ const whyShed = "shed: too many connections"
 func reason(err error) string {
 	var op *net.OpError
 	switch {
-	case isClosed(err):
+	case netconn.IsClosed(err):
 		return "closed by peer"
 	case errors.Is(err, net.ErrClosed):
 		return "cut off"
@@ -27,10 +28,4 @@ func reason(err error) string {
 		return op.Op + ": " + op.Err.Error()
 	}
 	return err.Error()
-}
-
-// isClosed reports whether the peer has closed the connection, with or without
-// TLS's close_notify.
-func isClosed(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe)
 }

@@ -61,7 +61,7 @@ func (c *conn) run() error {
 			if c.why == "" {
 				c.why = "session ended"
 			}
-			return c.flush()
+			return c.out.Flush()
 		}
 		if err != nil {
 			return err
@@ -102,7 +102,7 @@ func (c *conn) open() (session.Step, error) {
 func (c *conn) become(step *session.Step) (session.Step, error) {
 	err := c.answer(step)
 	if err == nil {
-		err = c.flush()
+		err = c.out.Flush()
 	}
 	before := c.sess
 	c.sess, c.asked, c.turned = step.Become, false, true
@@ -147,7 +147,7 @@ func (c *conn) nextLine(step *session.Step) error {
 			c.last(step, session.Flood, "no end of line")
 			return nil
 		}
-		if err := c.flush(); err != nil {
+		if err := c.out.Flush(); err != nil {
 			return err
 		}
 		if since.IsZero() {
@@ -176,7 +176,8 @@ func (c *conn) bufferedLine() (wire.Line, wire.Progress, error) {
 		return line, got, nil
 	}
 	line, got, answer := c.in.typedLine(&c.split, c.telnet)
-	return line, got, c.buffer(answer)
+	_, err := c.out.Write(answer)
+	return line, got, err
 }
 
 // eventDue gives the session an event if one is due.

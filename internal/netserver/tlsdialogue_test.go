@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"postrider/internal/netconn"
 	"postrider/internal/tlsfacts"
 )
 
@@ -73,9 +74,9 @@ func TestBodyIsWrittenInLargeRecords(t *testing.T) {
 		c, _ := w.dialTLS(cfg)
 		c.expect("hi\r\n")
 		before := c.server.writes.Load()
-		c.send(fmt.Sprintf("body %d\r\n", outSize-6))
-		c.expect("body\r\n" + strings.Repeat("b", outSize-6))
-		if got, want := c.server.writes.Load()-before, int64(outSize/(16<<10)); got != want {
+		c.send(fmt.Sprintf("body %d\r\n", netconn.BlockSize-6))
+		c.expect("body\r\n" + strings.Repeat("b", netconn.BlockSize-6))
+		if got, want := c.server.writes.Load()-before, int64(netconn.BlockSize/(16<<10)); got != want {
 			t.Errorf("got %d writes, want %d", got, want)
 		}
 	})
