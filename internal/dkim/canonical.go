@@ -102,15 +102,34 @@ func (b *body) Write(p []byte) (int, error) {
 		case b.form == relaxed && (c == ' ' || c == '\t'):
 			b.space, p = true, p[1:]
 		default:
-			i := 1
-			for i < len(p) && p[i] != '\r' && (b.form == simple || p[i] != ' ' && p[i] != '\t') {
-				i++
-			}
+			i := b.form.asItIs(p)
 			b.text(p[:i])
 			p = p[i:]
 		}
 	}
 	return n, nil
+}
+
+// asItIs returns how many octets go out as they are, from one on that is no white
+// space: up to the end of the line and, relaxed, up to white space that may be
+// anything but one space between others.
+func (f form) asItIs(p []byte) int {
+	if f == simple {
+		if i := bytes.IndexByte(p, '\r'); i >= 0 {
+			return i
+		}
+		return len(p)
+	}
+	for i, c := range p {
+		switch {
+		case c > ' ':
+		case c == '\r', c == '\t':
+			return i
+		case c == ' ' && (i+1 == len(p) || p[i+1] == ' ' || p[i+1] == '\t' || p[i+1] == '\r'):
+			return i
+		}
+	}
+	return len(p)
 }
 
 // text writes what is no line end, and what was held back before it.

@@ -374,17 +374,3 @@ func TestTheDomainThatSignsIsTheOnlyOneInFrom(t *testing.T) {
 		})
 	}
 }
-
-func BenchmarkSign(b *testing.B) {
-	s := newSite(b)
-	s.signing("example.org")
-	signer := s.signer()
-	message := strings.Replace(letter, ".dot", strings.Repeat("some words in a line\r\n", 200), 1)
-	b.SetBytes(int64(len(message)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := signer.Sign(b.Context(), "example.org", strings.NewReader(message), int64(len(message))); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
