@@ -51,13 +51,18 @@ unit:
 race:
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
 
-# A short run of every fuzz target; FUZZTIME=10m for a long one.
+# A short run of every fuzz target; FUZZTIME=10m for a long one. Go 1.26 can take the
+# end of that time for a failure (golang/go#75804): alone, with no input, it is none.
 fuzz:
-	@for p in $$($(GO) list ./internal/...); do \
+	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT && \
+	for p in $$($(GO) list ./internal/...); do \
 		d=$$($(GO) list -f '{{.Dir}}' $$p); \
 		for f in $$(cat $$d/*_test.go 2>/dev/null | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p'); do \
 			echo "fuzz $$p $$f"; \
-			$(GO) test -run='^$$' -fuzz="^$$f\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=10x $$p || exit 1; \
+			$(GO) test -run='^$$' -fuzz="^$$f\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=10x $$p >"$$log" 2>&1; \
+			failed=$$?; cat "$$log"; \
+			[ $$failed = 0 ] || { ! grep -q 'Failing input' "$$log" && \
+				[ "$$(sed -n '/^ *--- FAIL/{n;p;}' "$$log")" = '    context deadline exceeded' ]; } || exit 1; \
 		done; \
 	done
 
