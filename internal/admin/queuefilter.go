@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -166,7 +167,10 @@ func stateRule(s string) (queueRule, error) {
 }
 
 func warrantRule(s string) (queueRule, error) {
-	word, name, _ := strings.Cut(s, ":")
+	word, name, named := strings.Cut(s, ":")
+	if named && name == "" {
+		return nil, errNoName
+	}
 	var words []string
 	for _, kind := range queueWarrants {
 		if kind.String() == word {
@@ -178,6 +182,9 @@ func warrantRule(s string) (queueRule, error) {
 	}
 	return nil, errNoneOf(words)
 }
+
+// errNoName is said where a script had no value for a name: all would be meant.
+var errNoName = errors.New("a name has to follow the colon")
 
 // errNoneOf is what is said of a word that is none of those there are.
 type errNoneOf []string

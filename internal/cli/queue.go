@@ -41,9 +41,15 @@ func (q *queueFlags) add(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("state", complete) // it fails where there is no such option
 }
 
-// read returns the filter; an option that can't be read is a usage error.
-func (q *queueFlags) read(now time.Time) (admin.QueueFilter, error) {
+// read returns the filter; an option that can't be read is a usage error. So is one
+// that is empty: where a script has no value for it, more would be meant than is.
+func (q *queueFlags) read(cmd *cobra.Command, now time.Time) (admin.QueueFilter, error) {
 	f := q.filter
+	for _, name := range []string{"sender", "recipient", "domain", "older", "newer", "state", "warrant"} {
+		if o := cmd.Flags().Lookup(name); o != nil && o.Changed && o.Value.String() == "" {
+			return f, usagef("--%s is empty: leave it out if all are meant (mail without a sender is --sender '<>')", name)
+		}
+	}
 	for _, bound := range []struct {
 		name, value string
 		at          *time.Time
@@ -79,7 +85,7 @@ its width.`,
 		Args:    args(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			now := time.Now()
-			f, err := flags.read(now)
+			f, err := flags.read(cmd, now)
 			if err != nil {
 				return err
 			}

@@ -88,7 +88,7 @@ func (a *app) queueChangeCommand(v *queueVerb) *cobra.Command {
 		Example: v.example,
 		Args:    args(0, 1, "one message's id at most"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := q.read(args); err != nil {
+			if err := q.read(cmd, args); err != nil {
 				return err
 			}
 			return a.withClient(cmd.Context(), func(c *admin.Client) error { return a.queueChange(cmd, c, v, &q) })
@@ -110,9 +110,9 @@ func (a *app) queueChangeCommand(v *queueVerb) *cobra.Command {
 }
 
 // read says which rows are meant.
-func (q *queueChoice) read(args []string) error {
+func (q *queueChoice) read(cmd *cobra.Command, args []string) error {
 	var err error
-	if q.change.Filter, err = q.flags.read(time.Now()); err != nil {
+	if q.change.Filter, err = q.flags.read(cmd, time.Now()); err != nil {
 		return err
 	}
 	filtered := q.change.Filter != admin.QueueFilter{}

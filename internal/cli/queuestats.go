@@ -24,7 +24,7 @@ failure. What goes on is known while the server runs.`,
 		Args:    args(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			now := time.Now()
-			f, err := flags.read(now)
+			f, err := flags.read(cmd, now)
 			if err != nil {
 				return err
 			}

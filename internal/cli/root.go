@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -41,7 +43,7 @@ func newRoot(a *app) *cobra.Command {
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	root.PersistentFlags().StringVar(&a.configFile, "config", "", "configuration `FILE`")
 	root.PersistentFlags().StringVar(&a.data, "data", "", "data folder `DIR`, in place of the configuration's")
 	for _, g := range []*cobra.Group{
@@ -133,4 +135,14 @@ func args(low, high int, what string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// flagError is what is said of an option that can't be read; of a number without the
+// words of the function that could not.
+func flagError(err error) error {
+	var number *strconv.NumError
+	if errors.As(err, &number) {
+		err = errors.New(strings.Replace(err.Error(), number.Error(), number.Err.Error(), 1))
+	}
+	return usageError{err}
 }

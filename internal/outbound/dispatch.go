@@ -42,7 +42,9 @@ type Deliverer struct {
 	// flushing are the nodes for which ETRN has begun a run.
 	flushing map[smtp.Node]bool
 	// called is until when domains that routes keep mail for are sent theirs.
-	called  map[string]time.Time
+	called map[string]time.Time
+	// paused says that the store was read-only when it was last looked at.
+	paused  bool
 	stopped bool
 	ctx     context.Context // ends when no further message is to be begun
 	// cutting ends when connections have no time left. It is set before any begins.
@@ -140,8 +142,15 @@ func (d *Deliverer) stop(cut func()) {
 
 // round leases what is due and there is room for, and returns how long to sleep.
 func (d *Deliverer) round(ctx context.Context) time.Duration {
-	if err := d.o.Store.Health(); fault.Is(err, fault.ReadOnly) {
-		return maxSleep // what is sent could not be settled, and would be sent again
+	d.mu.Lock()
+	readOnly, paused := d.isReadOnly(), d.paused
+	d.paused = readOnly
+	d.mu.Unlock()
+	switch {
+	case readOnly:
+		return maxSleep
+	case paused:
+		d.resume()
 	}
 	for ctx.Err() == nil {
 		d.renew()

@@ -92,6 +92,39 @@ func TestNoMoreIsSentWhileNothingCanBeSettled(t *testing.T) {
 	})
 }
 
+// TestNoMoreIsBegunOnceTheStoreIsReadOnly has a store fail while messages are under
+// way, before the first of them is to be settled.
+func TestNoMoreIsBegunOnceTheStoreIsReadOnly(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, nil)
+		var begun atomic.Int32
+		sink := s.host("203.0.114.1", sinktest.Options{On: func(c sinktest.Command) sinktest.Answer {
+			switch c.Verb {
+			case "MAIL":
+				begun.Add(1)
+			case "END":
+				return sinktest.Answer{Delay: time.Minute}
+			}
+			return sinktest.Answer{}
+		}})
+		for range 100 {
+			s.queue("alice@example.org", nil, "bob@remote.test")
+		}
+		time.Sleep(30 * time.Second)
+		under := begun.Load()
+		s.store.SetHealth(fault.Newf(fault.ReadOnly, "write", "the disk is full"))
+		time.Sleep(time.Hour)
+		if n := begun.Load(); under == 0 || n != under {
+			t.Errorf("got %d messages begun, %d of them before the store was read-only", n, under)
+		}
+		s.store.SetHealth(nil)
+		time.Sleep(time.Hour)
+		if n := len(sink.Messages()); n != 100 {
+			t.Errorf("got %d of 100 once it is not", n)
+		}
+	})
+}
+
 func TestSendingGoesOnAfterASettlementThatCameTooLate(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		fails := 1

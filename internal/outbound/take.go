@@ -3,6 +3,8 @@ package outbound
 import (
 	"context"
 	"time"
+
+	"postrider/internal/fault"
 )
 
 // take returns the next job for a connection of a hop, of at most limit rows, or
@@ -40,7 +42,7 @@ func (d *Deliverer) take(ctx context.Context, h *hop, limit int, wait time.Durat
 // takeNow is take without waiting, under mu.
 func (d *Deliverer) takeNow(h *hop, limit int) *job {
 	d.passOver(h)
-	if len(h.jobs) == 0 || d.settler.stuck.Load() > 0 || !d.mayGo(h) {
+	if len(h.jobs) == 0 || d.settler.stuck.Load() > 0 || d.isReadOnly() || !d.mayGo(h) {
 		return nil
 	}
 	j := h.pop(min(limit, h.terms.RecipientsPerMessage))
@@ -51,6 +53,16 @@ func (d *Deliverer) takeNow(h *hop, limit int) *job {
 		d.unpark(h)
 	}
 	return j
+}
+
+// isReadOnly reports, under mu, whether what is sent could not be settled, and would be
+// sent again; then the hops wait until round finds that it could.
+func (d *Deliverer) isReadOnly() bool {
+	if !fault.Is(d.o.Store.Health(), fault.ReadOnly) {
+		return false
+	}
+	d.paused = true
+	return true
 }
 
 // passOver takes jobs out that have waited for too long, under mu: their leases might
