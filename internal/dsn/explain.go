@@ -6,8 +6,20 @@ import (
 	"strings"
 )
 
-// explain returns the explanation of a failure or a delay.
+// explain returns the explanation of a failure or a delay. Where the recipient's mail
+// is forwarded, what an address elsewhere is refused for says nothing of the address
+// that the sender knows: that one is right.
 func explain(r *Recipient) explanation {
+	e := reason(r)
+	if r.Final.IsZero() || e.Stays {
+		return e
+	}
+	return explanations[slices.IndexFunc(explanations, func(e explanation) bool { return e.Name == forwarded })]
+}
+
+// reason returns the explanation of a failure or a delay for who knows where it
+// happened.
+func reason(r *Recipient) explanation {
 	code := class.ReplaceAllString(cause(r), "")
 	text := strings.ToLower(r.Reply)
 	basic := basicCode(r)
@@ -103,9 +115,28 @@ func cause(r *Recipient) string {
 // expired reports whether a status says that the time for a message was over.
 func expired(status string) bool { return strings.HasSuffix(status, ".4.7") }
 
-// status returns the code of the Status field: the recipient's own, or what the
-// reply or the action gives (RFC 3461 §6.3 g).
+// elsewhere reports whether what is told of is the fault of an address that is not
+// told: the recipient's mail is forwarded, and failed or is late there.
+func (r *Recipient) elsewhere() bool {
+	return !r.Final.IsZero() && r.Action <= Delayed && !explain(r).Stays
+}
+
+// status returns the code of the Status field. Who forwards takes mail, and has no
+// address that is wrong, whatever is said where it leads: a program would take 5.1.1
+// for what the sender wrote to, and strike it off a list. So it is X.3.0: the
+// destination "exists and normally accepts mail, but something about the system has
+// caused the generation of this DSN" (RFC 3463 §3.4).
 func (r *Recipient) status() string {
+	status := r.found()
+	if r.elsewhere() && !expired(status) {
+		return status[:1] + ".3.0"
+	}
+	return status
+}
+
+// found returns the status that was found: the recipient's own, or what the reply or
+// the action gives (RFC 3461 §6.3 g).
+func (r *Recipient) found() string {
 	switch theirs := replyStatus(r); {
 	case statusCode.MatchString(r.Status):
 		return r.Status

@@ -67,6 +67,48 @@ func TestEachFailureHasItsExplanation(t *testing.T) {
 	}
 }
 
+// RFC 3463 §3.4: who forwards is there and takes mail. List software strikes off an
+// address that 5.1.1 is said of.
+func TestOfAForwardedAddressNothingIsSaidThatIsTrueOnlyElsewhere(t *testing.T) {
+	for _, c := range []struct {
+		action              Action
+		status, reply       string
+		want, code, whatFor string
+	}{
+		{Failed, "5.1.1", "550 5.1.1 nobody", "forwarded", "5.3.0", "550 " + notDisclosed},
+		{Failed, "5.0.0", "550 no such user", "forwarded", "5.3.0", "550 " + notDisclosed},
+		{Failed, "5.2.1", "550 5.2.1 closed", "forwarded", "5.3.0", "550 " + notDisclosed},
+		{Failed, "4.1.1", "450 4.1.1 perhaps", "forwarded", "4.3.0", "450 " + notDisclosed},
+		{Failed, "5.1.2", "there is no host remote.test", "forwarded", "5.3.0", notTold},
+		{Failed, "4.4.1", "remote.test did not answer", "forwarded", "4.3.0", notTold},
+		{Failed, "5.4.7", "it is too late for remote.test", "forwarded", "5.4.7", notTold},
+		{Delayed, "4.1.1", "450 5.1.1 nobody", "forwarded", "4.3.0", "450 " + notDisclosed},
+		{Delayed, "4.2.2", "452 4.2.2 full", "forwarded", "4.3.0", "452 " + notDisclosed},
+		// What is about the message, or this host, stays.
+		{Failed, "5.3.4", "552 5.3.4 too much", "too large", "5.3.4", "552 5.3.4 " + notDisclosed},
+		{Failed, "5.7.1", "554 5.7.1 this is spam", "content refused", "5.7.1", "554 5.7.1 " + notDisclosed},
+		{Failed, "5.6.3", "it can't be made 7 bits", "conversion", "5.6.3", notTold},
+		{Failed, "5.7.0", "the operator returned it", "given up here", "5.7.0", notTold},
+		{Failed, "5.7.10", "remote.test has no TLS", "TLS needed", "5.7.10", notTold},
+		{Failed, "5.4.6", "554 5.4.6 loop", "loop", "5.4.6", "554 5.4.6 " + notDisclosed},
+		{Relayed, "", "250 2.1.5 ok", "", "2.1.5", "250 2.1.5 " + notDisclosed},
+	} {
+		r := &Recipient{Action: c.action, Status: c.status, Reply: c.reply, SMTPReply: smtpReply.MatchString(c.reply), Final: address("x@remote.test"), Stage: "RCPT"}
+		if !r.SMTPReply {
+			r.Stage = ""
+		}
+		if got := explain(r).Name; got != c.want && c.want != "" {
+			t.Errorf("%s: explained as %q, want %q", c.reply, got, c.want)
+		}
+		if got := r.status(); got != c.code {
+			t.Errorf("%s: status %s, want %s", c.reply, got, c.code)
+		}
+		if got := r.told(); got != c.whatFor {
+			t.Errorf("%s: told %q, want %q", c.reply, got, c.whatFor)
+		}
+	}
+}
+
 func TestExplanationsAreWhole(t *testing.T) {
 	names, codes := map[string]bool{}, map[string]string{}
 	holder := regexp.MustCompile(`\{[^}]*\}`)

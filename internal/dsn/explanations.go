@@ -21,13 +21,20 @@ type explanation struct {
 	Ours bool
 	// Late is What while it is tried on, where that is not the same.
 	Late string
+	// Stays says that it is about the message, or about this host, so that it is as true
+	// where the recipient's mail is forwarded.
+	Stays bool
 }
+
+// forwarded is the explanation of all that does not stay, where mail is forwarded.
+const forwarded = "forwarded"
 
 // explanations are all of them, those first that are tried first. The last one fits
 // everything.
 var explanations = []explanation{
 	{
 		Name:  "given up here",
+		Stays: true,
 		Ours:  true,
 		Codes: []string{"7.0", "7.1"},
 		What:  "Whoever runs the mail server {host} does not let it send your message on. Perhaps they said why; then it stands below.",
@@ -35,6 +42,7 @@ var explanations = []explanation{
 	},
 	{
 		Name:  "problem here",
+		Stays: true,
 		Ours:  true,
 		Codes: []string{"3.0", "3.2", "3.3", "3.5", "6.6"},
 		What:  "The mail server {host}, which wrote this, could not send your message on. Why stands below.",
@@ -109,6 +117,7 @@ var explanations = []explanation{
 	},
 	{
 		Name:    "too large",
+		Stays:   true,
 		Codes:   []string{"3.4", "2.3"},
 		Words:   []string{"too large", "too big", "size limit", "exceeds size", "maximum size", "message size exceeds"},
 		Replies: []string{"552@MAIL", "552@DATA", "552@end of data"},
@@ -148,6 +157,7 @@ var explanations = []explanation{
 	},
 	{
 		Name:  "loop",
+		Stays: true,
 		Codes: []string{"4.6"},
 		Words: []string{"mail loop", "loops back", "too many hops", "too many received"},
 		What:  "Your message went round in a circle: the servers that it came to sent it on to each other, because of a mistake in how {address} is set up.",
@@ -176,10 +186,11 @@ var explanations = []explanation{
 	},
 	{
 		Name:    "TLS needed",
+		Stays:   true,
 		Codes:   []string{"7.4", "7.5", "7.6", "7.10", "7.11", "7.30"},
 		Words:   []string{"starttls", "tls required", "require tls", "certificate"},
 		Replies: []string{"@STARTTLS", "454@STARTTLS"},
-		What:    "Your message may only be sent over a protected connection, and none could be made with the server for {domain}: it offers none, or could not prove that it is the right one.",
+		What:    "Your message may only be sent over a protected connection, and none could be made with the server that it has to go to: it offers none, or could not prove that it is the right one.",
 		Do:      "Nobody has read your message. Show this to the person by other means, so that whoever runs their mail server can put it right.",
 	},
 	{
@@ -198,6 +209,7 @@ var explanations = []explanation{
 	},
 	{
 		Name:  "authentication of the domain",
+		Stays: true,
 		Codes: []string{"7.20", "7.21", "7.22", "7.23", "7.24", "7.25", "7.26", "7.29"},
 		Words: []string{"spf", "dkim", "dmarc", "reverse dns", "ptr record"},
 		What:  "The other server could not verify that your message really comes from where it says that it comes from.",
@@ -205,6 +217,7 @@ var explanations = []explanation{
 	},
 	{
 		Name:  "content refused",
+		Stays: true,
 		Codes: []string{"6.0"},
 		Words: []string{"virus", "malware", "spam", "attachment", "unsolicited"},
 		What:  "The other server refused your message for what is in it: perhaps it takes it for advertising, or for something dangerous.",
@@ -212,6 +225,7 @@ var explanations = []explanation{
 	},
 	{
 		Name:    "blocked",
+		Stays:   true,
 		Replies: []string{"554@greeting", "550@greeting", "554@EHLO", "550@EHLO"},
 		Words:   []string{"blocked", "blacklist", "blocklist", "block list", "black list", "blackhole", "spamhaus", "reputation", "banned", "rbl", "dnsbl"},
 		What:    "The other server takes no mail from {host} at the moment, no matter who wrote it.",
@@ -219,12 +233,14 @@ var explanations = []explanation{
 	},
 	{
 		Name:  "letters beyond ASCII",
+		Stays: true,
 		Codes: []string{"6.7", "6.9", "6.10", "6.8"},
 		What:  "An address or a header field in your message has letters that the other server does not know how to handle, such as letters with accents or of another script.",
 		Do:    "Use addresses in plain Latin letters, also your own, and send your message again. Many people who have an address in another script have one in Latin letters as well.",
 	},
 	{
 		Name:  "conversion",
+		Stays: true,
 		Codes: []string{"6.1", "6.2", "6.3", "6.4", "6.5", "6.6", "7.3"},
 		What:  "The other server takes only mail in an old and simple form, and your message could not be brought into that form without damage, for instance because it is signed or encrypted.",
 		Do:    "Send it without a signature or encryption, or without the attachment, or reach the person by other means.",
@@ -243,6 +259,12 @@ var explanations = []explanation{
 		Replies: []string{"500", "501", "502", "503", "504", "555"},
 		What:    "The other server did not understand how the message was handed to it, or can't do what was asked of it.",
 		Do:      "You can do nothing about it yourself. Show this message to whoever runs the mail server {host}.",
+	},
+	{
+		Name: forwarded,
+		What: "The address {address} is right, and passes mail on to another place or to several. Your message did not get to that place, or to one of those; it may have got to others. Where they are is known only to whoever set the address up.",
+		Late: "The address {address} is right, and passes mail on to another place or to several. Your message has not got to that place yet, or to one of those; it may have got to others.",
+		Do:   "You did nothing wrong. Tell the person by other means that mail to {address} does not get through everywhere, or show this message to whoever runs the mail for {domain}.",
 	},
 	{
 		Name: "other",

@@ -108,6 +108,14 @@ func notices() map[string]*Notice {
 	add("forwarded", func(n *Notice, r *Recipient) {
 		r.Final, r.Reply = address("secret@elsewhere.example"), "550 5.2.2 secret@elsewhere.example: mailbox full"
 	})
+	add("forwarded-late", func(n *Notice, r *Recipient) {
+		*n, *r = *all["delay"], all["delay"].Recipients[0]
+		r.Final, r.Status, r.Reply = address("secret@elsewhere.example"), "4.1.1", "450 5.1.1 secret is not here"
+		n.Recipients = []Recipient{*r}
+	})
+	add("forwarded-too-large", func(n *Notice, r *Recipient) {
+		r.Final, r.Reply = address("secret@elsewhere.example"), "552 5.3.4 too much for secret@elsewhere.example"
+	})
 	add("several", func(n *Notice, r *Recipient) {
 		n.Envelope.Ret = mail.RetHeaders
 		timeout := Recipient{

@@ -16,8 +16,11 @@ const diagnosticType = "x-postrider"
 const IDField = "X-Postrider-ID"
 
 // notDisclosed stands in place of what a host said about an address that a
-// recipient's mail is forwarded to.
-const notDisclosed = "(the rest would tell where the mail is forwarded to)"
+// recipient's mail is forwarded to, and notTold in place of what happened there.
+const (
+	notDisclosed = "(the rest would tell where the mail is forwarded to)"
+	notTold      = "(not told, since it would tell where the mail is forwarded to)"
+)
 
 // writeFields appends the part for programs (RFC 3464 §2, RFC 3461 §6.3).
 func (n *Notice) writeFields(b *strings.Builder) {
@@ -96,10 +99,25 @@ func (r *Recipient) diagnostic() string {
 }
 
 // told is the reply as far as it may be told: if the mail is forwarded, its codes
-// only.
+// only, and of these not the one that speaks of an address elsewhere; see status.
 func (r *Recipient) told() string {
 	if r.Final.IsZero() {
 		return r.Reply
 	}
-	return strings.Join(strings.Fields(basicCode(r)+" "+replyStatus(r)+" "+notDisclosed), " ")
+	codes := r.codes()
+	switch {
+	case r.Reply == "":
+		return ""
+	case codes == "":
+		return notTold
+	}
+	return codes + " " + notDisclosed
+}
+
+// codes are those of the reply that may be told where the mail is forwarded.
+func (r *Recipient) codes() string {
+	if r.elsewhere() {
+		return basicCode(r)
+	}
+	return strings.TrimSpace(basicCode(r) + " " + replyStatus(r))
 }

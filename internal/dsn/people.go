@@ -18,14 +18,20 @@ var outcomes = [...]struct {
 	// Subject and intro are for one recipient or several; what and do explain where a
 	// failure has its own explanation.
 	subject, intro, what, do string
+	// passed and onward are subject and intro where the recipient's mail is forwarded;
+	// empty: no others.
+	passed, onward string
 }{
 	Failed: {
 		subject: "Your message to %s could not be delivered",
 		intro:   "Your message could not be delivered to this address, and it is not tried any more:",
+		passed:  "Your message to %s could not be passed on",
+		onward:  "Your message could not be passed on from this address to everybody who is behind it, and it is not tried any more:",
 	},
 	Delayed: {
 		subject: "Your message to %s is late",
 		intro:   "Your message has not been delivered to this address yet:",
+		onward:  "Your message has not been passed on yet from this address to everybody who is behind it:",
 		do:      "You need not do anything, and need not send it again.",
 	},
 	Delivered: {
@@ -61,7 +67,11 @@ func (n *Notice) subject() string {
 			return "What became of your message to " + whom
 		}
 	}
-	return fmt.Sprintf(outcomes[min(action, Expanded)].subject, whom)
+	out := outcomes[min(action, Expanded)]
+	if !r.Final.IsZero() {
+		out.subject = cmp.Or(out.passed, out.subject)
+	}
+	return fmt.Sprintf(out.subject, whom)
 }
 
 // writeText appends what people read.
@@ -116,6 +126,9 @@ func (n *Notice) writeGroup(b *strings.Builder, group []*Recipient) {
 	r := group[0]
 	out := outcomes[min(r.Action, Expanded)]
 	intro := out.intro
+	if !r.Final.IsZero() {
+		intro = cmp.Or(out.onward, intro)
+	}
 	if len(group) > 1 {
 		intro = strings.Replace(intro, "this address", "these addresses", 1)
 	}
@@ -218,9 +231,12 @@ func (n *Notice) writeReply(b *strings.Builder, r *Recipient) {
 		}
 		who += ","
 	}
-	if r.SMTPReply {
+	switch {
+	case r.SMTPReply && !r.Final.IsZero():
+		wrap(b, "", who+" answered; only the codes of that are shown:")
+	case r.SMTPReply:
 		wrap(b, "", who+" said (these are its words, not ours):")
-	} else {
+	default:
 		wrap(b, "", "For those who run mail servers:")
 	}
 	b.WriteString("\r\n")
