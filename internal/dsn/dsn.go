@@ -51,6 +51,11 @@ type Notice struct {
 	// not at hand, and nothing of it is returned.
 	Original     io.ReaderAt
 	OriginalSize int64
+	// Stranger says that nothing vouches for who sent the original, so that To may be
+	// somebody who never wrote. Unless it tells of a failure or a delay, it brings nothing
+	// that the sender chose but what programs are to be told (RFC 3464 §2.2.1, §2.3.1):
+	// nothing of the original (RFC 3461 §6.2: its header SHOULD be there), and no address.
+	Stranger bool
 	// MaxReturn is how many octets of an original are returned; of a larger one, only
 	// the header is. Zero: always only the header.
 	MaxReturn int64
@@ -86,6 +91,19 @@ type Recipient struct {
 // only when it goes to an address that does as well. Everything else is written in
 // the forms that any host takes, so that no notice is lost for the want of it.
 func (n *Notice) UTF8() bool { return !n.To.ASCII() }
+
+// bare reports whether nothing may be in it that the sender chose; see Stranger.
+func (n *Notice) bare() bool {
+	if !n.Stranger {
+		return false
+	}
+	for i := range n.Recipients {
+		if n.Recipients[i].Action <= Delayed {
+			return false
+		}
+	}
+	return true
+}
 
 // fails reports whether a recipient is told to have failed.
 func (n *Notice) fails() bool {

@@ -102,6 +102,11 @@ func notices() map[string]*Notice {
 	add("relayed", func(n *Notice, r *Recipient) {
 		r.Action, r.Reply = Relayed, "250 2.0.0 Ok: queued as 4X1"
 	})
+	add("success-of-a-stranger", func(n *Notice, r *Recipient) {
+		*r = Recipient{Recipient: r.Recipient, Action: Delivered, LastAttempt: at(0)}
+		n.Stranger = true
+		n.Recipients = append(n.Recipients, *r, Recipient{Recipient: mail.Recipient{Address: address("a@example.com")}, Action: Expanded})
+	})
 	add("expanded", func(n *Notice, r *Recipient) {
 		*r = Recipient{Recipient: r.Recipient, Action: Expanded, LastAttempt: at(0)}
 	})

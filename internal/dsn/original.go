@@ -42,7 +42,7 @@ const (
 func (n *Notice) survey() (*returned, error) {
 	o := &returned{sum: sha256.New()}
 	o.sum.Write(n.ID[:])
-	if n.Original == nil {
+	if n.Original == nil || n.bare() {
 		return o, nil
 	}
 	var err error

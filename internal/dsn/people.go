@@ -55,6 +55,9 @@ var outcomes = [...]struct {
 func (n *Notice) subject() string {
 	r := &n.Recipients[0]
 	whom := shown(r.Address.String(), maxName)
+	if n.bare() {
+		whom = "an address at " + n.domain(r)
+	}
 	switch more := len(n.Recipients) - 1; {
 	case more == 1:
 		whom += " and one other address"
@@ -134,9 +137,7 @@ func (n *Notice) writeGroup(b *strings.Builder, group []*Recipient) {
 	}
 	wrap(b, "", intro)
 	b.WriteString("\r\n")
-	for _, r := range group {
-		b.WriteString("    " + shown(r.Address.String(), mail.MaxPath+2) + "\r\n")
-	}
+	n.writeAddresses(b, group)
 	what, do := out.what, out.do
 	switch r.Action {
 	case Failed:
@@ -160,6 +161,21 @@ func (n *Notice) writeGroup(b *strings.Builder, group []*Recipient) {
 	n.writeReply(b, r)
 }
 
+// writeAddresses appends whom it is about. What is before the @ may be anything that a
+// stranger thought of, where a domain has an address for all, or parts after a "+".
+func (n *Notice) writeAddresses(b *strings.Builder, group []*Recipient) {
+	switch {
+	case !n.bare():
+		for _, r := range group {
+			b.WriteString("    " + shown(r.Address.String(), mail.MaxPath+2) + "\r\n")
+		}
+	case len(group) == 1:
+		b.WriteString("    one at " + n.domain(group[0]) + "\r\n")
+	default:
+		fmt.Fprintf(b, "    %d at %s\r\n", len(group), n.domain(group[0]))
+	}
+}
+
 // labelled appends a paragraph, if there is one.
 func labelled(b *strings.Builder, label, text string) {
 	if text != "" {
@@ -168,15 +184,14 @@ func labelled(b *strings.Builder, label, text string) {
 	}
 }
 
+// domain returns that of a recipient's address.
+func (n *Notice) domain(r *Recipient) string { return hostName(cmp.Or(r.Address.Domain, n.Hostname)) }
+
 // fill puts names into an explanation's text.
 func (n *Notice) fill(text string, r *Recipient) string {
-	domain := r.Address.Domain
-	if domain == "" {
-		domain = n.Hostname
-	}
 	return strings.NewReplacer(
 		"{address}", shown(r.Address.String(), mail.MaxPath+2),
-		"{domain}", hostName(domain),
+		"{domain}", n.domain(r),
 		"{host}", hostName(n.Hostname),
 	).Replace(text)
 }
@@ -219,7 +234,7 @@ func onDay(t time.Time) string {
 
 // writeReply appends what the other host said, quoted, or what happened.
 func (n *Notice) writeReply(b *strings.Builder, r *Recipient) {
-	if r.Reply == "" || r.Action == Expanded {
+	if r.Reply == "" || r.Action == Expanded || n.bare() {
 		return
 	}
 	b.WriteString("\r\n")
@@ -270,6 +285,8 @@ func (n *Notice) writeOriginal(b *strings.Builder, o *returned) {
 	}
 	b.WriteString("\r\n")
 	switch {
+	case n.bare():
+		wrap(b, "", "Attached is a report that mail programs can read; in it the addresses stand as you wrote them. Nothing of your message is sent back, since anybody can send mail in your name.")
 	case o.kind == "":
 		wrap(b, "", "Attached is a report that mail programs can read.")
 	case o.full:

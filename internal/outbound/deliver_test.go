@@ -202,6 +202,40 @@ func TestWhereAnAliasLeadsIsNotTold(t *testing.T) {
 	}
 }
 
+// Who wrote to an alias may be anybody: a forged sender is not to be sent what the
+// message says.
+func TestThatForwardedMailWasPassedOnIsToldAsToAStranger(t *testing.T) {
+	for name, row := range map[string]struct {
+		warrant  store.Warrant
+		stranger bool
+		trace    bool
+	}{
+		"an alias":            {store.AliasWarrant("info@example.org"), true, false},
+		"an alias, traced":    {store.AliasWarrant("info@example.org"), true, true},
+		"an account":          {store.AccountWarrant(1, "alice@example.org"), false, false},
+		"a client that sends": {store.ClientWarrant("office"), false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := begin(t, nil)
+				s.host("203.0.114.1", sinktest.Options{Extensions: []string{"PIPELINING"}})
+				s.queueUnder(row.warrant, "victim@example.net", func(o *Onward) {
+					o.Envelope.Recipients[0].Notify = mail.NotifySuccess
+					o.Envelope.DeliverBy.Trace = row.trace
+				}, "bob@remote.test")
+				synctest.Wait()
+				n := s.told()
+				if len(n) != 1 || n[0].what != "relayed" {
+					t.Fatalf("got %v", n)
+				}
+				if got := !strings.Contains(n[0].text, "Subject: hello"); got != row.stranger || n[0].stranger != row.stranger {
+					t.Errorf("without its header: %t, as a stranger's: %t; got %s", got, n[0].stranger, n[0].text)
+				}
+			})
+		})
+	}
+}
+
 func TestNotifyIsHonoured(t *testing.T) {
 	for _, row := range []struct {
 		notify mail.Notify

@@ -76,6 +76,23 @@ func notifyTo(m *store.QueuedMessage) mail.Address {
 	return m.Envelope.From
 }
 
+// isStranger reports whether nothing vouches for who sent a message. Who wrote to an
+// alias here is not kept, and may be anybody.
+func isStranger(m *store.QueuedMessage) bool {
+	kind := m.Warrant.Kind()
+	return kind != store.AccountSends && kind != store.ClientRelays
+}
+
+// ofSuccess reports whether a notification tells of nothing but successes.
+func (n *notice) ofSuccess() bool {
+	for i := range n.recipients {
+		if n.recipients[i].Action <= dsn.Delayed {
+			return false
+		}
+	}
+	return true
+}
+
 // begun returns since when a message may be sent, from which on its time counts:
 // what its sender has had held is not late when it is released.
 func begun(m *store.QueuedMessage) time.Time {

@@ -104,6 +104,9 @@ type Notification struct {
 	UTF8   bool
 	Write  func(w io.Writer) error
 	Settle []store.Settlement
+	// Stranger says that it tells of a success, and that nothing vouches for whom it
+	// goes to: such may be left out where there are too many, and the rows settled alone.
+	Stranger bool
 }
 
 // Options are what a Deliverer needs.

@@ -254,6 +254,7 @@ func (d *Deliverer) originate(ctx context.Context, id mail.ID, n *notice, origin
 	note := dsn.Notice{
 		ID: id, Hostname: d.o.Hostname, Now: d.o.Now(), To: n.to, Envelope: n.msg.Envelope,
 		Arrived: n.msg.Accepted, Recipients: n.recipients, MaxReturn: d.o.MaxReturn,
+		Stranger: isStranger(&n.msg),
 	}
 	note.Envelope.ID = n.msg.AcceptID
 	if n.msg.Warrant.Kind() == store.AliasForwards {
@@ -265,6 +266,7 @@ func (d *Deliverer) originate(ctx context.Context, id mail.ID, n *notice, origin
 	}
 	return d.o.Originate(ctx, Notification{
 		ID: id, To: n.to, What: n.what, About: n.msg.AcceptID, UTF8: note.UTF8(), Settle: n.settle,
+		Stranger: isStranger(&n.msg) && n.ofSuccess(),
 		Write: func(w io.Writer) error {
 			_, err := note.WriteTo(w)
 			return err

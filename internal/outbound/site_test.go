@@ -43,6 +43,7 @@ type told struct {
 	to, what string
 	text     string
 	at       time.Time
+	stranger bool
 }
 
 const zoneText = `
@@ -153,7 +154,7 @@ func (s *site) originate(ctx context.Context, n Notification) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.notices = append(s.notices, told{n.To.String(), n.What, b.String(), time.Now()})
+	s.notices = append(s.notices, told{n.To.String(), n.What, b.String(), time.Now(), n.Stranger})
 	return nil
 }
 

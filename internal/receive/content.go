@@ -214,7 +214,7 @@ func (c *content) deliver(ctx context.Context) error {
 		return err
 	}
 	var header []byte
-	if len(w.told) > 0 && accept.Hold.IsZero() {
+	if len(w.told) > 0 && accept.Hold.IsZero() && !isStranger(c.tx) {
 		header = c.header()
 	}
 	a, err := c.r.o.Store.Accept(context.WithoutCancel(ctx), accept)
@@ -235,7 +235,7 @@ func (c *content) deliver(ctx context.Context) error {
 	})
 	c.r.kick(accept.Onward)
 	if accept.Hold.IsZero() { // else they are told when it is released
-		c.r.tellOfSuccess(context.WithoutCancel(ctx), &accept.Envelope, w.told, c.received, header)
+		c.r.tellOfSuccess(context.WithoutCancel(ctx), &accept.Envelope, w.told, c.received, header, isStranger(c.tx))
 	}
 	return nil
 }

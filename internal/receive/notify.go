@@ -34,10 +34,11 @@ func (w *route) tell(a *attempt) {
 
 // tellOfSuccess sends the sender of a message that is durable one notification about
 // the recipients that it wanted to hear of. If that fails the log says so: the
-// message is not less delivered for it. Header is the message's; nil: it is not at hand.
-func (r *Receiver) tellOfSuccess(ctx context.Context, e *mail.Envelope, all []told, arrived time.Time, header []byte) {
+// message is not less delivered for it. Header is the message's; nil: it is not at hand,
+// or the sender is a stranger, who gets nothing of it back.
+func (r *Receiver) tellOfSuccess(ctx context.Context, e *mail.Envelope, all []told, arrived time.Time, header []byte, stranger bool) {
 	n := dsn.Notice{
-		ID: mail.NewID(r.o.Now()), Hostname: r.o.Hostname, Now: r.o.Now(), To: e.From, Envelope: *e, Arrived: arrived,
+		ID: mail.NewID(r.o.Now()), Hostname: r.o.Hostname, Now: r.o.Now(), To: e.From, Envelope: *e, Arrived: arrived, Stranger: stranger,
 	}
 	if header != nil {
 		n.Original, n.OriginalSize = bytes.NewReader(header), int64(len(header))
@@ -51,7 +52,7 @@ func (r *Receiver) tellOfSuccess(ctx context.Context, e *mail.Envelope, all []to
 		return
 	}
 	err := r.Originate(ctx, Original{
-		ID: n.ID, To: n.To, What: "delivery notification", About: e.ID, UTF8: n.UTF8(),
+		ID: n.ID, To: n.To, What: "delivery notification", About: e.ID, UTF8: n.UTF8(), Stranger: stranger,
 		Write: func(w io.Writer) error {
 			_, err := n.WriteTo(w)
 			return err
@@ -65,7 +66,8 @@ func (r *Receiver) tellOfSuccess(ctx context.Context, e *mail.Envelope, all []to
 }
 
 // tellOfRelease does so for a held message that is in its mailboxes now, where placed
-// says. Where its recipients lead is looked up again.
+// says. Where its recipients lead is looked up again. Its sender is no stranger: only
+// what accounts submit is held.
 func (r *Receiver) tellOfRelease(ctx context.Context, m *store.Held, placed []store.Placed) {
 	w := new(route)
 	for _, rcpt := range m.Envelope.Recipients {
@@ -85,7 +87,7 @@ func (r *Receiver) tellOfRelease(ctx context.Context, m *store.Held, placed []st
 	}
 	e := m.Envelope
 	e.ID = m.ID
-	r.tellOfSuccess(ctx, &e, w.told, m.Received, r.headerOf(ctx, m, placed))
+	r.tellOfSuccess(ctx, &e, w.told, m.Received, r.headerOf(ctx, m, placed), false)
 }
 
 // headerOf returns the header of a message that was released, without the prefix that

@@ -30,6 +30,9 @@ type Original struct {
 	Write func(w io.Writer) error
 	// Settle are rows of the queue that are settled in the same commit.
 	Settle []store.Settlement
+	// Stranger says that it tells of a success, and that nothing vouches for whom it
+	// goes to; see StrangerNotices.
+	Stranger bool
 }
 
 // Originate sends a message of the server's own, with the null reverse-path: to
@@ -37,11 +40,14 @@ type Original struct {
 // the message is durable and the rows are settled, in one commit.
 //
 // Quotas are not looked at: what is told here nobody would hear of otherwise, and
-// it is small. If To leads to nobody the rows are settled all the same, and the log
-// says so. After an error nothing was done, or all of it; the same again, with the
+// it is small. If To leads to nobody, or a stranger is told of too many successes, the
+// rows are settled all the same, and the log says so. After an error nothing was done, or all of it; the same again, with the
 // same ID, settles that.
 func (r *Receiver) Originate(ctx context.Context, o Original) error {
 	op := "send " + o.What + " " + o.ID.String()
+	if o.Stranger && !r.strangers.allow(ctx, r.o.Logger, r.o.Now()) {
+		return fault.Wrap(op, r.settleRows(ctx, o))
+	}
 	e := mail.Envelope{ID: o.ID, SMTPUTF8: o.UTF8, Recipients: []mail.Recipient{{Address: o.To}}}
 	w, err := r.routeTo(ctx, o.To)
 	if err != nil {
@@ -161,14 +167,21 @@ func (o *Original) attrs() []slog.Attr {
 
 // abandon settles the rows of a message for nobody.
 func (r *Receiver) abandon(ctx context.Context, o Original) error {
-	if len(o.Settle) > 0 {
-		if r.o.Rows == nil {
-			return fault.Newf(fault.Internal, "settle rows", "there is no queue")
-		}
-		if _, err := r.o.Rows.Settle(context.WithoutCancel(ctx), o.Settle); err != nil {
-			return err
-		}
+	if err := r.settleRows(ctx, o); err != nil {
+		return err
 	}
 	r.o.Logger.LogAttrs(ctx, slog.LevelWarn, "nobody can be told: the address leads nowhere", o.attrs()...)
 	return nil
+}
+
+// settleRows settles the rows of a message that is not sent.
+func (r *Receiver) settleRows(ctx context.Context, o Original) error {
+	if len(o.Settle) == 0 {
+		return nil
+	}
+	if r.o.Rows == nil {
+		return fault.Newf(fault.Internal, "settle rows", "there is no queue")
+	}
+	_, err := r.o.Rows.Settle(context.WithoutCancel(ctx), o.Settle)
+	return err
 }

@@ -204,9 +204,6 @@ func TestSuccessIsToldWhereItWasAskedFor(t *testing.T) {
 			if strings.Count(got, "\r\nFinal-Recipient: ") != len(c.want) || strings.Count(got, "\r\nAction: delivered\r\n") != len(c.want) {
 				t.Errorf("got %s", got)
 			}
-			if !strings.Contains(got, "\r\n    Subject: ") || !strings.Contains(got, "\r\nContent-Type: text/rfc822-headers\r\n") {
-				t.Errorf("it does not say which message it is about: %s", got)
-			}
 			for _, to := range c.want {
 				if !strings.Contains(got, "\r\nFinal-Recipient: rfc822; "+to+"\r\n") {
 					t.Errorf("%s is not told of in %s", to, got)
@@ -223,7 +220,79 @@ func TestOneWhoSubmitsIsToldInHisMailbox(t *testing.T) {
 	wantQueued(t, n, "<alice@example.test> → x@far.example (account alice@example.test)")
 	box := s.inbox("alice")
 	if len(box) != 1 || !strings.Contains(box[0], "Final-Recipient: rfc822; bob@example.test") || strings.Contains(box[0], "x@far.example") {
-		t.Errorf("got %q", box)
+		t.Fatalf("got %q", box)
+	}
+	if !strings.Contains(box[0], "\r\n    Date: ") || !strings.Contains(box[0], "\r\nContent-Type: text/rfc822-headers\r\n") {
+		t.Errorf("it does not say which message it is about: %s", box[0])
+	}
+}
+
+// What a stranger writes is not to be carried to whoever the stranger named as sender.
+func TestAStrangerHearsOfSuccessWithoutItsOwnWords(t *testing.T) {
+	const letter = "From: x@y.test\r\nSubject: Buy pills\r\nDate: Pills today\r\nMessage-ID: <pills@y.test>\r\n\r\nPills.\r\n"
+	for _, to := range []string{"<anything-pills@catch.test>", "<alice+pills@example.test>", "<both@example.test>"} {
+		s, n := newOnwardSite(t)
+		wantPrefix(t, "message", s.deliver("<eve@sender.example> ENVID=pills RET=FULL", letter, to+" NOTIFY=SUCCESS ORCPT=rfc822;pills@y.test"), "250 2.0.0")
+		if len(n.accepts) != 2 {
+			t.Fatalf("%s: got %d accepts, want one notification", to, len(n.accepts))
+		}
+		got := n.accepts[1].octets
+		people, report, found := strings.Cut(got, "\r\nContent-Type: message/delivery-status\r\n")
+		if !found || strings.Contains(strings.ToLower(people), "pills") {
+			t.Errorf("%s: people read %s", to, people)
+		}
+		for _, want := range []string{"\r\nOriginal-Envelope-Id: pills\r\n", "\r\nOriginal-Recipient: rfc822; pills@y.test\r\n", "\r\nFinal-Recipient: rfc822; " + strings.Trim(to, "<>") + "\r\n"} {
+			if !strings.Contains(report, want) {
+				t.Errorf("%s: programs are not told %q: %s", to, want, report)
+			}
+		}
+		if strings.Contains(report, "Buy") || strings.Contains(report, "Pills.") {
+			t.Errorf("%s: it brings back %s", to, report)
+		}
+	}
+}
+
+func TestStrangersHearOfNoMoreSuccessesThanAreAllowed(t *testing.T) {
+	s, n := newOnwardSite(t)
+	now := testTime
+	s.now = func() time.Time { return now }
+	many := func(count int) (told int) {
+		before := len(n.accepts)
+		for range count {
+			wantPrefix(t, "message", s.deliver("<eve@sender.example>", hello, "<alice@example.test> NOTIFY=SUCCESS"), "250 2.0.0")
+		}
+		return len(n.accepts) - before - count
+	}
+	const warning = "strangers are not told"
+	if got := many(StrangerNotices + 5); got != StrangerNotices || strings.Count(s.log.String(), warning) != 1 {
+		t.Errorf("told %d: %s", got, s.log.String())
+	}
+	now = now.Add(time.Minute / StrangerNotices)
+	if got := many(5); got != 1 || strings.Count(s.log.String(), warning) != 1 {
+		t.Errorf("told %d more, %d warnings", got, strings.Count(s.log.String(), warning))
+	}
+	now = now.Add(time.Minute)
+	if got := many(StrangerNotices + 1); got != StrangerNotices || !strings.Contains(s.log.String(), "left_out=9") {
+		t.Errorf("a minute later told %d: %s", got, s.log.String())
+	}
+	s.submitter = "alice"
+	wantPrefix(t, "message", s.deliver("<alice@example.test>", complete+"\r\n", "<bob@example.test> NOTIFY=SUCCESS"), "250 2.0.0")
+	if got := s.inbox("alice"); !strings.Contains(got[len(got)-1], "Action: delivered") {
+		t.Errorf("an account is not told: %q", got[len(got)-1])
+	}
+}
+
+func TestRowsAreSettledAlsoIfAStrangerIsNotTold(t *testing.T) {
+	s, n := newOnwardSite(t)
+	for i := range StrangerNotices + 2 {
+		o := notice(t, "x@far.example")
+		o.ID, o.Stranger = mail.NewID(testTime.Add(time.Duration(i)*time.Second)), true
+		if err := s.receiver.Originate(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(n.accepts) != StrangerNotices || len(n.settled) != StrangerNotices+2 {
+		t.Errorf("%d sent, %d settled", len(n.accepts), len(n.settled))
 	}
 }
 

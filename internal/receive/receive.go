@@ -100,8 +100,9 @@ type Receiver struct {
 	rates *rates
 	held  chan struct{} // wakes ReleaseHeld
 	// clients are Options.Clients.
-	clients []*client
-	srs     schemes
+	clients   []*client
+	strangers *strangers
+	srs       schemes
 }
 
 // Kicker is who sends mail on. Package outbound has it.
@@ -131,7 +132,7 @@ func New(o Options) *Receiver {
 	}
 	return &Receiver{
 		o: o, m: newMetrics(o.Registerer), rates: newRates(o.Submission), held: make(chan struct{}, 1),
-		clients: newClients(o.Clients),
+		clients: newClients(o.Clients), strangers: newStrangers(),
 	}
 }
 
