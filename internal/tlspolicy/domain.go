@@ -38,8 +38,9 @@ type Domain struct {
 // in the store and can't be read, or ctx has ended, so that nothing should be sent
 // now.
 //
-// It may wait for a web server, a minute at most. Whatever it does ends before it
-// returns.
+// It may wait for a web server, a minute at most, and no longer than ctx: those who
+// want the same policy share a fetch, which goes on while one of them waits. Whatever
+// nobody waits for has ended before it returns.
 func (p *Policies) Domain(ctx context.Context, domain string, mx resolver.MX) (*Domain, error) {
 	d := &Domain{p: p, name: domain, mx: mx}
 	if isAddress(domain) {

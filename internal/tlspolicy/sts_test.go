@@ -302,20 +302,6 @@ func TestAFetchDoesNotOutliveItsCaller(t *testing.T) {
 	})
 }
 
-func TestWhoSharesAFetchThatWasGivenUpFetchesItself(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, w := newSTSHouse(t, enforce, nil)
-		w.set(h.ca.issue(t, nil, "mta-sts.example.test"), slowly)
-		impatient, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-		defer cancel()
-		go func() { _, _ = h.Domain(impatient, "example.test", authenticMX("mx1.example.test")) }()
-		synctest.Wait()
-		if host := h.host(t, h.domain(t, "example.test"), "mx1.example.test"); host.Kind != tlspolicy.KindSTS || w.count() != 2 {
-			t.Errorf("got %+v after %d requests", host, w.count())
-		}
-	})
-}
-
 func TestNobodySendsUsToAddressesOfOurOwn(t *testing.T) {
 	for _, a := range []string{"A 127.0.0.1", "A 10.0.0.1", "A 192.168.1.1", "A 169.254.1.1", "AAAA ::1", "AAAA fe80::1", "AAAA fc00::1", "AAAA ::ffff:127.0.0.1", "A 0.0.0.0", "A 224.0.0.1"} {
 		t.Run(a, func(t *testing.T) {

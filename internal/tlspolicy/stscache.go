@@ -3,13 +3,10 @@ package tlspolicy
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 
 	"postrider/internal/fault"
 	"postrider/internal/resolver"
@@ -29,7 +26,7 @@ type stsCache struct {
 	records  store.Records
 	client   *http.Client
 	log      *slog.Logger
-	fetches  singleflight.Group
+	fetches  stsFetches
 
 	mu     sync.Mutex
 	failed map[string]failedFetch
@@ -105,34 +102,30 @@ func (c *stsCache) find(ctx context.Context, domain string) (stsFound, error) {
 }
 
 // renew fetches a policy, once for all who want it now, unless that has just
-// failed. The fetch ends with the context of who began it, and never goes on after
-// that: others who wait for it begin another. The error is that of ctx.
+// failed. The error is that of ctx.
 func (c *stsCache) renew(ctx context.Context, domain, id string) (stsFound, error) {
-	for ctx.Err() == nil {
-		if f, ok := c.lately(domain, id); ok {
-			return stsFound{failure: f.failure}, nil
-		}
-		got, err, _ := c.fetches.Do(domain+" "+id, func() (any, error) { return c.fetch(ctx, domain, id) })
-		switch {
-		case err == nil:
-			return stsFound{policy: got.(*STSPolicy)}, nil
-		case !errors.Is(err, errGivenUp):
-			return stsFound{failure: failureOf(err)}, nil
-		}
+	if f, ok := c.lately(domain, id); ok {
+		return stsFound{failure: f.failure}, nil
 	}
-	return stsFound{}, fault.New(fault.Transient, "fetch the MTA-STS policy of "+domain, ctx.Err())
+	policy, err := c.fetches.shared(ctx, domain+" "+id, func(ctx context.Context) (*STSPolicy, error) {
+		return c.fetch(ctx, domain, id)
+	})
+	switch {
+	case err == nil:
+		return stsFound{policy: policy}, nil
+	case ctx.Err() != nil:
+		return stsFound{}, fault.New(fault.Transient, "fetch the MTA-STS policy of "+domain, ctx.Err())
+	}
+	return stsFound{failure: failureOf(err)}, nil
 }
 
-// errGivenUp says that who fetched a policy waited for it no more.
-var errGivenUp = errors.New("the fetch was given up")
-
-// fetch fetches a policy and keeps it, or remembers the failure. The error is
-// errGivenUp or a *fetchError.
+// fetch fetches a policy and keeps it, or remembers the failure, which is a
+// *fetchError. When ctx ends nobody waits for it, and it is no failure of the server's.
 func (c *stsCache) fetch(ctx context.Context, domain, id string) (*STSPolicy, error) {
-	p, err := fetch(ctx, c.client, domain)
+	p, err := c.fetchGuarded(ctx, domain)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return nil, errGivenUp
+		return nil, err
 	case err != nil:
 		c.remember(domain, id, err)
 		c.log.Warn("no MTA-STS policy could be had; one that is kept stays in force", "domain", domain, "error", err)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"runtime/debug"
 )
 
 // fetchError says why a policy could not be had.
@@ -20,6 +21,22 @@ func (e *fetchError) Error() string { return e.err.Error() }
 
 // Unwrap returns the cause.
 func (e *fetchError) Unwrap() error { return e.err }
+
+// fetchGuarded is fetch that lets no web server end the process.
+func (c *stsCache) fetchGuarded(ctx context.Context, domain string) (p STSPolicy, err error) {
+	ok := false
+	defer func() {
+		if !ok {
+			// The value could hold something of the policy; its type can't.
+			c.log.Error("fetching an MTA-STS policy panicked: please report it",
+				"domain", domain, "panic", fmt.Sprintf("%T", recover()), "stack", string(debug.Stack()))
+			err = &fetchError{FailureFetch, errors.New("this server has a fault")}
+		}
+	}()
+	p, err = fetch(ctx, c.client, domain)
+	ok = true
+	return p, err
+}
 
 // fetch gets a domain's policy from its web server (RFC 8461 §3.3). The error is
 // a *fetchError, with nothing that the server has said in it.
