@@ -109,8 +109,8 @@ func TestAFailedChainIsMarkedOnceAndNotContinued(t *testing.T) {
 	}
 	// The seal is good for its own set.
 	own := set{results: h.fields[2], signature: h.fields[1], seal: h.fields[0], sealTags: tags}
-	if why := s.verifier().sealed(t.Context(), []set{own}); why != "" {
-		t.Errorf("the seal of the failed chain: %s", why)
+	if refused := s.verifier().sealed(t.Context(), []set{own}); refused != nil {
+		t.Errorf("the seal of the failed chain: %v", refused)
 	}
 	s.signing("hop4.example")
 	if again := s.seal("hop4.example", "mail.hop4.example", marked); again != marked {
@@ -133,41 +133,66 @@ func TestAFullChainIsNotContinued(t *testing.T) {
 	}
 }
 
-func TestNobodyKnowsIsAFailureOfAChain(t *testing.T) {
-	s := newSite(t)
-	m := hops(s, 1)
-	s.dns[keyName("k1-rsa", "hop1.example")] = nil
-	if got := s.chain(m); got.Status != ChainFail {
-		t.Errorf("%+v", got)
+// TestAChainOfWhichAKeyIsNotFoundIsNotSealed has the DNS fail for the newest
+// signature's key, and for an older seal's.
+func TestAChainOfWhichAKeyIsNotFoundIsNotSealed(t *testing.T) {
+	for _, domain := range []string{"hop1.example", "hop2.example"} {
+		t.Run(domain, func(t *testing.T) {
+			s := newSite(t)
+			m := hops(s, 2)
+			s.signing("hop3.example")
+			name := keyName("k1-rsa", domain)
+			record := s.dns[name]
+			s.dns[name] = nil // the DNS does not answer
+			if got := s.chain(m); got.Status != ChainFail || !got.Unknown || got.Ended {
+				t.Errorf("%+v, want it failed for now", got)
+			}
+			if s.seal("hop3.example", "mail.hop3.example", m) != m {
+				t.Error("it was sealed as failed for good")
+			}
+			s.dns[name] = record
+			if got, want := s.chain(s.seal("hop3.example", "mail.hop3.example", m)), (Chain{Status: ChainPass, Sets: 3}); got != want {
+				t.Errorf("when the DNS answers again: %+v, want %+v", got, want)
+			}
+			delete(s.dns, name) // it answers that there is none
+			if got := s.chain(m); got.Status != ChainFail || got.Unknown {
+				t.Errorf("%+v, want it failed for good", got)
+			}
+		})
 	}
 }
 
 // A zone that answers late, or never, holds up nobody for long.
 func TestKeysAreLookedUpForAShortTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t)
-		m := hops(s, 3)
-		s.signing("last.example")
-		for i := range maxSignatures {
-			m = s.sign("example.org", m)
-			m = strings.Replace(m, "d=example.org", fmt.Sprintf("d=slow%d.example", i), 1)
-		}
-		v := s.verifier()
-		v.TXT = func(ctx context.Context, name string) ([]string, error) {
-			select {
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			case <-time.After(15 * time.Second):
-				return s.dns.txt(ctx, name)
+	for _, sets := range []int{0, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(t)
+			m := hops(s, sets)
+			s.signing("last.example")
+			for i := range maxSignatures {
+				m = s.sign("example.org", m)
+				m = strings.Replace(m, "d=example.org", fmt.Sprintf("d=slow%d.example", i), 1)
 			}
-		}
-		begun := time.Now()
-		fields, err := NewSealer(s.keys, v, "mail.last.example", Settings{Now: s.clock()}).
-			Seal(t.Context(), "last.example", Forward{Stored: strings.NewReader(m)})
-		if took := time.Since(begun); err != nil || len(fields) == 0 || took > maxLookups {
-			t.Errorf("it took %v, with %d octets, %v", took, len(fields), err)
-		}
-	})
+			v := s.verifier()
+			v.TXT = func(ctx context.Context, name string) ([]string, error) {
+				select {
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				case <-time.After(15 * time.Second):
+					return s.dns.txt(ctx, name)
+				}
+			}
+			begun := time.Now()
+			fields, err := NewSealer(s.keys, v, "mail.last.example", Settings{Now: s.clock()}).
+				Seal(t.Context(), "last.example", Forward{Stored: strings.NewReader(m)})
+			if took := time.Since(begun); err != nil || took > maxLookups {
+				t.Errorf("%d sets: it took %v, %v", sets, took, err)
+			}
+			if sealed := len(fields) > 0; sealed != (sets == 0) {
+				t.Errorf("%d sets: sealed is %t; only a chain of which all is known is continued", sets, sealed)
+			}
+		})
+	}
 }
 
 func TestNothingIsSealedWithoutAKey(t *testing.T) {

@@ -26,9 +26,21 @@ type Chain struct {
 	Sets int
 	// Ended: the newest seal says that the chain has failed. It is not continued.
 	Ended bool
+	// Unknown: it failed since a key could not be looked up, and may pass later.
+	Unknown bool
 	// Reason says in words why it failed. It holds nothing of the message.
 	Reason string
 }
+
+// open reports whether a set may be put on it.
+//
+// A chain that fails for a key that could not be looked up gets none, though such a
+// failure is as permanent as any for who verifies (RFC 8617 §5.2.1): it is the seal
+// with cv=fail that would make it so for all who come after (§5.2, step 2), for one
+// hiccup of the DNS, while nobody has to seal (§5.1.4). Left as it is, the chain
+// passes at a next host that finds the key; at one that does not, it is as good as
+// none, as it would be with our seal (§5.2).
+func (c *Chain) open() bool { return !c.Ended && !c.Unknown && c.Sets < maxInstance }
 
 // set is what one host has put on a message.
 type set struct {
@@ -51,24 +63,24 @@ func (v Verifier) chain(ctx context.Context, h *header, b *bodies) (Chain, error
 	if c.Status != ChainPass {
 		return c, nil
 	}
-	fail := func(why string) (Chain, error) {
-		c.Status, c.Reason = ChainFail, why
+	fail := func(what string, refused *refusal) (Chain, error) {
+		c.Status, c.Reason, c.Unknown = ChainFail, what+": "+refused.reason, refused.unknown()
 		return c, nil
 	}
 	s, key, refused := v.messageSignature(ctx, sets[len(sets)-1].signature)
 	if refused != nil {
-		return fail("its newest signature: " + refused.reason)
+		return fail("its newest signature", refused)
 	}
 	b.want(s.body)
 	if err := b.hash(ctx); err != nil {
 		return c, err
 	}
 	if refused := (&check{signature: s, key: key}).holds(h, b); refused != nil {
-		return fail("its newest signature: " + refused.reason)
+		return fail("its newest signature", refused)
 	}
 	for n := len(sets); n > 0; n-- {
-		if why := v.sealed(ctx, sets[:n]); why != "" {
-			return fail("seal " + strconv.Itoa(n) + ": " + why)
+		if refused := v.sealed(ctx, sets[:n]); refused != nil {
+			return fail("seal "+strconv.Itoa(n), refused)
 		}
 	}
 	return c, nil
@@ -179,26 +191,26 @@ func (v Verifier) messageSignature(ctx context.Context, f message.Field) (*signa
 	return s, key, refused
 }
 
-// sealed checks the seal of the last of sets, and returns why it fails.
-func (v Verifier) sealed(ctx context.Context, sets []set) string {
+// sealed checks the seal of the last of sets, and returns nil if it is good.
+func (v Verifier) sealed(ctx context.Context, sets []set) *refusal {
 	t := sets[len(sets)-1].sealTags
 	if _, ok := t["h"]; ok { // (RFC 8617 §4.1.3)
-		return "it has a tag that a seal may not have"
+		return &refusal{"permerror", "it has a tag that a seal may not have"}
 	}
 	a, domain, selector, value, refused := readSigner(t)
 	if refused != nil {
-		return refused.reason
+		return refused
 	}
 	key, refused := v.key(ctx, a, selector, domain)
 	if refused != nil {
-		return refused.reason
+		return refused
 	}
 	b := sealScope(sets)
 	b = relaxed.header(b, withoutValue(sets[len(sets)-1].seal))
 	if !key.verify(digest(bytes.TrimSuffix(b, []byte("\r\n"))), value) {
-		return "the chain has been changed, or the seal is another's"
+		return &refusal{"fail", "the chain has been changed, or the seal is another's"}
 	}
-	return ""
+	return nil
 }
 
 // sealScope returns what the seal of the last set covers but for itself: all sets by

@@ -7,6 +7,7 @@ import (
 
 	"github.com/emersion/go-msgauth/authres"
 
+	"postrider/internal/fault"
 	"postrider/internal/mail"
 )
 
@@ -54,14 +55,14 @@ func (f *finding) results() []authres.Result {
 // find finds out about a message as it came, unless that is known: below the fields
 // of ours, and not in the form that the next host gets, of which no signature is.
 func (s *Sealer) find(ctx context.Context, m *Forward, h *header, b *bodies) (finding, error) {
-	return s.lately.get(m.ID, s.settings.now(), func() (f finding, err error) {
+	return s.lately.get(ctx, m.ID, s.settings.now(), func() (f finding, err error) {
 		v := Verifier{TXT: s.verifier.TXT.within(maxLookups), Now: s.verifier.Now}
 		if !m.Came.IsZero() {
 			v.Now = func() time.Time { return m.Came }
 		}
 		h := h.below(m.ID)
-		if f.chain, err = v.chain(ctx, h, b); err != nil {
-			return f, err
+		if f.chain, err = v.chain(ctx, h, b); err != nil || !f.chain.open() {
+			return f, err // nothing is told of it
 		}
 		f.signatures, err = v.verify(ctx, h, b)
 		return f, err
@@ -71,7 +72,8 @@ func (s *Sealer) find(ctx context.Context, m *Forward, h *header, b *bodies) (fi
 const (
 	// maxFindings is how many are kept; each has 1 KiB or so.
 	maxFindings = 256
-	// findingLife is how long they are: what nobody knew may be known later.
+	// findingLife is how long they are: what nobody knew may be known later. It is kept
+	// as well, since asking anew for each host could hold up each for maxLookups.
 	findingLife = 5 * time.Minute
 )
 
@@ -83,28 +85,46 @@ type findings struct {
 }
 
 type keptFinding struct {
-	mu   sync.Mutex // held while it is found out
-	made time.Time  // zero: it has yet to be
+	busy chan struct{} // of one place, taken while it is found out or read
+	made time.Time     // zero: it has yet to be
 	finding
 }
 
 // get returns what is known of a message, or what find returns. Its error is the
-// caller's alone. Nothing is known of the zero ID.
-func (s *findings) get(id mail.ID, now time.Time, find func() (finding, error)) (finding, error) {
+// caller's alone, and so is what is found when ctx ends meanwhile: keys were not
+// looked up to the end, and nobody else is told so. Nothing is known of the zero ID.
+func (s *findings) get(ctx context.Context, id mail.ID, now time.Time, find func() (finding, error)) (finding, error) {
 	if id.IsZero() {
-		return find()
+		return whole(ctx, find)
 	}
 	kept := s.of(id)
-	kept.mu.Lock()
-	defer kept.mu.Unlock()
+	select {
+	case kept.busy <- struct{}{}:
+		defer func() { <-kept.busy }()
+	case <-ctx.Done():
+		return finding{}, givenUp(ctx)
+	}
 	if !kept.made.IsZero() && now.Sub(kept.made) < findingLife {
 		return kept.finding, nil
 	}
-	found, err := find()
+	found, err := whole(ctx, find)
 	if err == nil {
 		kept.made, kept.finding = now, found
 	}
 	return found, err
+}
+
+// whole returns what find returns, unless ctx has ended meanwhile.
+func whole(ctx context.Context, find func() (finding, error)) (finding, error) {
+	found, err := find()
+	if err == nil && ctx.Err() != nil {
+		err = givenUp(ctx)
+	}
+	return found, err
+}
+
+func givenUp(ctx context.Context) error {
+	return fault.New(fault.Transient, "verify what came", ctx.Err())
 }
 
 func (s *findings) of(id mail.ID) *keptFinding {
@@ -116,7 +136,7 @@ func (s *findings) of(id mail.ID) *keptFinding {
 	if s.known == nil || len(s.known) >= maxFindings {
 		s.known = map[mail.ID]*keptFinding{}
 	}
-	kept := new(keptFinding)
+	kept := &keptFinding{busy: make(chan struct{}, 1)}
 	s.known[id] = kept
 	return kept
 }

@@ -182,16 +182,3 @@ func TestASignatureThatExpiresInTheQueueWasGood(t *testing.T) {
 		t.Errorf("expired when it came: the results are %q", results)
 	}
 }
-
-func TestFindingsAreBounded(t *testing.T) {
-	var s findings
-	for range 3 * maxFindings {
-		id := mail.NewID(testTime)
-		if _, err := s.get(id, testTime, func() (finding, error) { return finding{}, nil }); err != nil {
-			t.Fatal(err)
-		}
-		if len(s.known) > maxFindings || s.known[id] == nil {
-			t.Fatalf("%d are kept, the last one: %t", len(s.known), s.known[id] != nil)
-		}
-	}
-}

@@ -62,9 +62,10 @@ type Forward struct {
 // message that is forwarded. It tells what was found out about the message as it came
 // (RFC 8617 §5.1), and signs it as it goes out, octet by octet, with all else that is
 // put on top. It returns nothing if the domain has no key, if a host before us has
-// found that the chain fails, or if the chain is full.
+// found that the chain fails, if nobody knows whether it does, or if it is full.
 //
-// TooLarge: the header is longer than MaxHeader.
+// TooLarge: the header is longer than MaxHeader. Transient: ctx has ended; what others
+// find out is not touched by that.
 func (s *Sealer) Seal(ctx context.Context, domain string, m Forward) ([]byte, error) {
 	fields, err := s.seal(ctx, domain, &m)
 	return fields, fault.Wrap("seal for "+domain, err)
@@ -87,7 +88,7 @@ func (s *Sealer) seal(ctx context.Context, domain string, m *Forward) ([]byte, e
 	}
 	sentBody.want(relaxed) // in one reading with what most others need
 	found, err := s.find(ctx, m, stored, storedBody)
-	if err != nil || found.chain.Ended || found.chain.Sets == maxInstance {
+	if err != nil || !found.chain.open() {
 		return nil, err
 	}
 	sentBody.want(relaxed)

@@ -43,6 +43,11 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.reason }
 
+// tempError is the value of one that may be none later.
+const tempError = "temperror"
+
+func (r *refusal) unknown() bool { return r.value == tempError }
+
 func permanent(err error) *refusal { return &refusal{"permerror", err.Error()} }
 
 // parseSignature reads a DKIM signature (RFC 6376 §3.5, §6.1.1), as it is at a time.

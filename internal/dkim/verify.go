@@ -99,7 +99,7 @@ func (v Verifier) key(ctx context.Context, a Algorithm, selector, domain string)
 	key, err := v.TXT.lookup(ctx, selector, domain)
 	switch {
 	case err == errUnknown:
-		return key, &refusal{"temperror", err.Error()}
+		return key, &refusal{tempError, err.Error()}
 	case err != nil:
 		return key, permanent(err)
 	case key.algorithm != a:
