@@ -176,6 +176,37 @@ func TestNobodyIsToldOfANotificationThatFails(t *testing.T) {
 	})
 }
 
+// RFC 3464 §2.3.6, RFC 2034 §4: a code of another class than the reply's decides
+// nothing, and what is quoted stays as it came.
+func TestWhatAHostSaidIsQuotedAsItCame(t *testing.T) {
+	for answer, row := range map[string]struct{ quoted, status string }{
+		"550 2.0.0 ok": {"550 2.0.0 ok", "5.0.0"}, "450 5.1.1 perhaps": {"450 5.1.1 perhaps", "4.1.1"},
+		"550 5.1.1\x07 no": {"550 5.1.1? no", "5.0.0"},
+	} {
+		t.Run(answer, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := begin(t, nil)
+				s.host("203.0.114.1", sinktest.Options{On: on("RCPT", answer)})
+				s.queue("alice@example.org", nil, "bob@remote.test")
+				time.Sleep(5 * time.Hour)
+				synctest.Wait()
+				told := s.told()
+				if len(told) != 1 {
+					t.Fatalf("got %d notices", len(told))
+				}
+				for _, want := range []string{"\r\n    > " + row.quoted + "\r\n", "\r\nDiagnostic-Code: smtp; " + row.quoted + "\r\n", "\r\nStatus: " + row.status + "\r\n"} {
+					if !strings.Contains(told[0].text, want) {
+						t.Errorf("%q is not in %s", want, told[0].text)
+					}
+				}
+				if log := s.logged(); !strings.Contains(log, row.quoted) || !strings.Contains(log, "status="+row.status) {
+					t.Errorf("log: %s", log)
+				}
+			})
+		})
+	}
+}
+
 // RFC 3464 §4.2: who writes to an alias does not learn where it leads.
 func TestWhereAnAliasLeadsIsNotTold(t *testing.T) {
 	for name, answer := range map[string]string{

@@ -142,6 +142,10 @@ func TestAReplyIsShownAsItCame(t *testing.T) {
 	if got, want := replyText(&smtp.Reply{Code: 421}), "421"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	r = &smtp.Reply{Code: 550, Enhanced: "0.0", Text: "ok\nso", Said: "2.0.0 ok\nso"}
+	if got, want := replyText(r), "550-2.0.0 ok\n550 so"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 func TestAHostIsShownWithItsPort(t *testing.T) {

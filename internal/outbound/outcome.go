@@ -97,13 +97,17 @@ func (o *outcome) says() string {
 }
 
 // replyText returns a reply with its codes before each line, as it came: "550-5.1.1 …"
-// before the last one.
+// before the last one. What another host said is not mended (RFC 3464 §2.3.6); code
+// mends what is told by us.
 func replyText(r *smtp.Reply) string {
-	enhanced := ""
-	if r.Enhanced != "" {
-		enhanced = fmt.Sprintf("%d.%s ", r.Code/100, r.Enhanced)
+	text, enhanced := r.Said, ""
+	if text == "" {
+		text = r.Text
+		if r.Enhanced != "" {
+			enhanced = fmt.Sprintf("%d.%s ", r.Code/100, r.Enhanced)
+		}
 	}
-	lines := strings.Split(r.Text, "\n")
+	lines := strings.Split(text, "\n")
 	for i, l := range lines {
 		sep := "-"
 		if i == len(lines)-1 {

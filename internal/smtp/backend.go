@@ -88,4 +88,8 @@ type Reply struct {
 	Enhanced string
 	// Text is one or more lines separated by LF.
 	Text string
+	// Said is what a server sent, where a Client has read the reply: its lines as in
+	// Text, but with the enhanced codes that stood there, whatever their class. Empty:
+	// the reply is our own. It is never sent.
+	Said string
 }

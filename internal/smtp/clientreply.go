@@ -94,20 +94,21 @@ func (r *replyReader) refuses() bool { return r.code >= 400 }
 
 // reply returns the reply as it is kept: the enhanced code taken off its text
 // (RFC 2034 §4), whose class follows from the reply's code whatever stood
-// there, and the text made safe to show.
+// there, and the text made safe to show. For who quotes the server, it is there as
+// it came too.
 func (r *replyReader) reply() *Reply {
 	reply := &Reply{Code: r.code}
-	var b []byte
+	var b, said []byte
 	for i, line := range bytes.Split(r.text, []byte{'\n'}) {
 		enhanced, text := cutEnhanced(line)
 		if i == 0 {
 			reply.Enhanced = string(enhanced)
 		} else {
-			b = append(b, '\n')
+			b, said = append(b, '\n'), append(said, '\n')
 		}
-		b = appendShown(b, text, r.utf8)
+		b, said = appendShown(b, text, r.utf8), appendShown(said, line, r.utf8)
 	}
-	reply.Text = string(b)
+	reply.Text, reply.Said = string(b), string(said)
 	return reply
 }
 

@@ -605,17 +605,17 @@ func TestReplyFraming(t *testing.T) {
 		reply Reply
 		want  string
 	}{
-		{Reply{250, "1.1", "OK"}, "250 2.1.1 OK\r\n"},
-		{Reply{452, "2.2", "a\nb"}, "452-4.2.2 a\r\n452 4.2.2 b\r\n"},
-		{Reply{220, "", "x"}, "220 x\r\n"},
-		{Reply{550, "0.0", "a\rb\x00\u00fc"}, "550 5.0.0 a?b???\r\n"},
-		{Reply{550, "0.0", ""}, "550 5.0.0 \r\n"},
+		{Reply{Code: 250, Enhanced: "1.1", Text: "OK"}, "250 2.1.1 OK\r\n"},
+		{Reply{Code: 452, Enhanced: "2.2", Text: "a\nb"}, "452-4.2.2 a\r\n452 4.2.2 b\r\n"},
+		{Reply{Code: 220, Enhanced: "", Text: "x"}, "220 x\r\n"},
+		{Reply{Code: 550, Enhanced: "0.0", Text: "a\rb\x00\u00fc"}, "550 5.0.0 a?b???\r\n"},
+		{Reply{Code: 550, Enhanced: "0.0", Text: ""}, "550 5.0.0 \r\n"},
 	} {
 		if got := string(r.reply.Append(nil)); got != r.want {
 			t.Errorf("%+v: got %q, want %q", r.reply, got, r.want)
 		}
 	}
-	long := (&Reply{550, "0.0", strings.Repeat("x", 5000)}).Append(nil)
+	long := (&Reply{Code: 550, Enhanced: "0.0", Text: strings.Repeat("x", 5000)}).Append(nil)
 	if err := wellFormed(string(long)); err != nil {
 		t.Error(err)
 	}
