@@ -35,8 +35,9 @@ const (
 // it delivered is delivered again if the process dies in that time, as it would be
 // if it died between the two in any case (RFC 1047).
 type settler struct {
-	d     *Deliverer
-	stuck atomic.Int32 // settlements and notices that have failed and are being tried again
+	d        *Deliverer
+	stuck    atomic.Int32 // settlements and notices that have failed and are being tried again
+	tellings tellings
 
 	mu     sync.Mutex
 	wanted *sync.Cond
@@ -98,27 +99,21 @@ func (s *settler) run(ctx context.Context) {
 // settle brings a batch into the store, however often that takes. It returns what
 // has kept it from that, if ctx has ended or a notification can't be made.
 func (s *settler) settle(ctx context.Context, batch []*finished) error {
-	var plain []store.Settlement
-	for _, f := range batch {
-		plain = append(plain, f.settle...)
-	}
+	notices, plain := s.gather(batch)
 	err := s.settleRows(ctx, plain)
 	places := make(chan struct{}, noticesAtOnce)
 	var mu sync.Mutex
 	var all sync.WaitGroup
-	for _, f := range batch {
-		for i := range f.notices {
-			n := &f.notices[i]
-			places <- struct{}{}
-			all.Go(func() {
-				defer func() { <-places }()
-				if failed := s.tell(ctx, n); failed != nil {
-					mu.Lock()
-					defer mu.Unlock()
-					err = failed
-				}
-			})
-		}
+	for _, n := range notices {
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			if failed := s.tell(ctx, n); failed != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				err = failed
+			}
+		})
 	}
 	all.Wait()
 	return err
@@ -150,6 +145,9 @@ func (s *settler) tell(ctx context.Context, n *notice) error {
 	switch {
 	case err == nil:
 		s.d.m.notices.WithLabelValues(n.what).Inc()
+		if key, once := n.once(); once {
+			s.tellings.add(key)
+		}
 		return nil
 	case ctx.Err() != nil:
 		return err
@@ -253,7 +251,7 @@ func (d *Deliverer) notify(ctx context.Context, id mail.ID, n *notice) error {
 func (d *Deliverer) originate(ctx context.Context, id mail.ID, n *notice, original store.Reader) error {
 	note := dsn.Notice{
 		ID: id, Hostname: d.o.Hostname, Now: d.o.Now(), To: n.to, Envelope: n.msg.Envelope,
-		Arrived: n.msg.Accepted, Recipients: n.recipients, MaxReturn: d.o.MaxReturn,
+		Arrived: n.msg.Accepted, Recipients: n.told(), MaxReturn: d.o.MaxReturn,
 		Stranger: isStranger(&n.msg),
 	}
 	note.Envelope.ID = n.msg.AcceptID

@@ -282,8 +282,11 @@ func FuzzReply(f *testing.F) {
 			if !eai && !isPrintable(strings.ReplaceAll(reply.Text, "\n", "")) {
 				t.Fatalf("got %q of %q", reply.Text, text)
 			}
-			if strings.ContainsAny(reply.Text, "\r\x00\x1b\u202e") {
-				t.Fatalf("got %q of %q", reply.Text, text)
+			if !eai && !isPrintable(strings.ReplaceAll(reply.Said, "\n", "")) || len(reply.Said) > 4*(maxKeptText+maxKeptLine) {
+				t.Fatalf("quoted %q of %q", reply.Said, text)
+			}
+			if strings.ContainsAny(reply.Text+reply.Said, "\r\x00\x1b\u202e") {
+				t.Fatalf("got %q, quoted %q, of %q", reply.Text, reply.Said, text)
 			}
 			if err := wellFormed(string(reply.Append(nil))); err != nil {
 				t.Fatalf("%v of %q", err, text)
