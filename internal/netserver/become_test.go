@@ -18,7 +18,7 @@ type other struct {
 }
 
 func (o *other) Start(*session.Conn) session.Step {
-	o.rec.add("other start")
+	o.rec.hear(o, "start")
 	if o.fails == "start" {
 		panic("start")
 	}
@@ -30,7 +30,7 @@ func (o *other) Line(wire.Line) session.Step { return say("asked") }
 func (o *other) Data(int64, error) session.Step { return session.Step{Next: session.Close} }
 
 func (o *other) Event(e session.Event) session.Step {
-	o.rec.add("other " + eventNames[e])
+	o.rec.hear(o, eventNames[e])
 	return session.Step{Next: session.Close}
 }
 
@@ -48,6 +48,7 @@ func TestEachSessionOfAConnectionIsClosedOnce(t *testing.T) {
 			[]string{"start", "closed", "other start", "other timeout", "other closed"},
 		},
 		{"it panics at once", "become start\r\n", func(*client) {}, []string{"start", "closed", "other start", "other closed"}},
+		{"the last word before panics", "become body\r\n", func(*client) {}, []string{"start", "closed", "other closed"}},
 		{"it is of the same kind", "become\r\nquit\r\n", func(*client) {}, []string{"start", "closed", "start", "closed"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -37,7 +37,7 @@ type record struct {
 	events []string
 	data   []string
 	conns  []*session.Conn
-	heirs  int           // how many sessions others have become
+	lives  map[session.Session]*life
 	block  chan struct{} // "block" waits for it
 }
 
@@ -73,7 +73,7 @@ func (r *record) lastConn() *session.Conn {
 
 func (f *fake) Start(c *session.Conn) session.Step {
 	f.conn = c
-	f.rec.add("start")
+	f.rec.hear(f, "start")
 	f.rec.mu.Lock()
 	f.rec.conns = append(f.rec.conns, c)
 	f.rec.mu.Unlock()
@@ -157,13 +157,14 @@ var fakeCommands = map[string]func(f *fake, arg string) session.Step{
 	},
 	"become": func(f *fake, arg string) session.Step {
 		s := say("ok")
-		f.rec.mu.Lock()
-		f.rec.heirs++
-		f.rec.mu.Unlock()
 		s.Become, s.Next = &fake{rec: f.rec}, session.Close // Next is not looked at
 		if arg != "" {
 			s.Become = &other{rec: f.rec, fails: arg}
 		}
+		if arg == "body" {
+			s.Body = evilBody{}
+		}
+		f.rec.inherits(s.Become)
 		return s
 	},
 	"quit": func(f *fake, _ string) session.Step {
@@ -193,7 +194,7 @@ var eventNames = map[session.Event]string{
 }
 
 func (f *fake) Event(e session.Event) session.Step {
-	f.rec.add(eventNames[e])
+	f.rec.hear(f, eventNames[e])
 	if e == session.TLSReady {
 		if t := f.conn.TLS; t != nil {
 			f.rec.add("tls " + t.Version)
@@ -234,6 +235,10 @@ func (b body) WriteTo(w io.Writer) (n int64, err error) {
 type failingBody struct{}
 
 func (failingBody) WriteTo(w io.Writer) (int64, error) { return 0, errDisk }
+
+type evilBody struct{}
+
+func (evilBody) WriteTo(w io.Writer) (int64, error) { panic("body") }
 
 func number(s string) int64 {
 	var n int64
@@ -317,9 +322,7 @@ func (w *world) stop() {
 	if err := <-w.done; err != nil {
 		w.t.Errorf("Serve: got %v, want nil", err)
 	}
-	if started, closed := w.rec.count("start"), w.rec.count("closed"); started != closed {
-		w.t.Errorf("%d sessions started, %d heard Closed", started, closed)
-	}
+	w.rec.checkLives(w.t)
 	w.srv.mu.Lock()
 	defer w.srv.mu.Unlock()
 	if n := len(w.srv.conns) + len(w.srv.perAddr) + w.srv.gate.active + w.srv.leaving; n != 0 {

@@ -100,17 +100,24 @@ func (c *conn) open() (session.Step, error) {
 // the peer has sent already is for the new one. If the connection fails meanwhile the
 // new one is started no more, and hears of the end all the same.
 func (c *conn) become(step *session.Step) (session.Step, error) {
-	err := c.answer(step)
-	if err == nil {
-		err = c.out.Flush()
-	}
-	before := c.sess
-	c.sess, c.asked, c.turned = step.Become, false, true
-	before.Event(session.Closed)
-	if err != nil {
+	if err := c.handOver(step); err != nil {
 		return session.Step{}, err
 	}
 	return c.sess.Start(&c.info), nil
+}
+
+// handOver sends the last word of the session before, and then the connection is the
+// new one's: also if the last word fails, or panics, so that serve closes it.
+func (c *conn) handOver(step *session.Step) error {
+	defer func() {
+		before := c.sess
+		c.sess, c.asked, c.turned = step.Become, false, true
+		before.Event(session.Closed)
+	}()
+	if err := c.answer(step); err != nil {
+		return err
+	}
+	return c.out.Flush()
 }
 
 // last gives the session an event after which it must close, and makes sure
