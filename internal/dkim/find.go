@@ -95,7 +95,7 @@ type keptFinding struct {
 // looked up to the end, and nobody else is told so. Nothing is known of the zero ID.
 func (s *findings) get(ctx context.Context, id mail.ID, now time.Time, find func() (finding, error)) (finding, error) {
 	if id.IsZero() {
-		return whole(ctx, find)
+		return find()
 	}
 	kept := s.of(id)
 	select {
@@ -107,18 +107,12 @@ func (s *findings) get(ctx context.Context, id mail.ID, now time.Time, find func
 	if !kept.made.IsZero() && now.Sub(kept.made) < findingLife {
 		return kept.finding, nil
 	}
-	found, err := whole(ctx, find)
-	if err == nil {
-		kept.made, kept.finding = now, found
-	}
-	return found, err
-}
-
-// whole returns what find returns, unless ctx has ended meanwhile.
-func whole(ctx context.Context, find func() (finding, error)) (finding, error) {
 	found, err := find()
 	if err == nil && ctx.Err() != nil {
 		err = givenUp(ctx)
+	}
+	if err == nil {
+		kept.made, kept.finding = now, found
 	}
 	return found, err
 }

@@ -16,28 +16,36 @@ import (
 func TestWhatWasGivenUpIsNotRemembered(t *testing.T) {
 	f := newForwarding(t)
 	f.signing("example.org")
-	for name, id := range map[string]mail.ID{"by its ID": mail.NewID(f.now), "without one": {}} {
-		t.Run(name, func(t *testing.T) {
-			stored := f.stored(id, f.sign("example.org", eightBit))
-			if id.IsZero() {
-				stored = f.sign("example.org", eightBit)
-			}
-			ctx, cancel := context.WithCancel(t.Context())
-			txt := f.sealer.verifier.TXT
-			f.sealer.verifier.TXT = func(c context.Context, _ string) ([]string, error) {
-				cancel()
-				<-c.Done()
-				return nil, c.Err()
-			}
-			fields, err := f.sealer.Seal(ctx, "hop.example", Forward{ID: id, Stored: strings.NewReader(stored)})
-			if !fault.Is(err, fault.Transient) || len(fields) > 0 {
-				t.Errorf("who gave up: got %q, %v, want a fault of kind transient", fields, err)
-			}
-			f.sealer.verifier.TXT = txt
-			if _, results := f.forward(Forward{ID: id, Stored: strings.NewReader(stored)}); !strings.Contains(results, "dkim=pass") {
-				t.Errorf("another host is told %q, want dkim=pass", results)
-			}
-		})
+	id := mail.NewID(f.now)
+	stored := f.stored(id, f.sign("example.org", eightBit))
+	ctx, cancel := context.WithCancel(t.Context())
+	txt := f.sealer.verifier.TXT
+	f.sealer.verifier.TXT = func(c context.Context, _ string) ([]string, error) {
+		cancel()
+		<-c.Done()
+		return nil, c.Err()
+	}
+	m := Forward{ID: id, Stored: strings.NewReader(stored), Converted: strings.NewReader(f.sevenBit(stored))}
+	if fields, err := f.sealer.Seal(ctx, "hop.example", m); !fault.Is(err, fault.Transient) || len(fields) > 0 {
+		t.Errorf("who gave up: got %q, %v, want a fault of kind transient", fields, err)
+	}
+	f.sealer.verifier.TXT = txt
+	if _, results := f.forward(Forward{ID: id, Stored: strings.NewReader(stored)}); !strings.Contains(results, "dkim=pass") {
+		t.Errorf("another host is told %q, want dkim=pass", results)
+	}
+}
+
+// TestNoKeyIsLookedUpForWhatIsNotSealed: nobody is told what would be found.
+func TestNoKeyIsLookedUpForWhatIsNotSealed(t *testing.T) {
+	f := newForwarding(t)
+	m := strings.Replace(hops(f.site, 2), "dot", "dots", 1)
+	f.signing("hop3.example")
+	m = f.seal("hop3.example", "mail.hop3.example", m) // it has failed
+	if _, results := f.forward(Forward{Stored: strings.NewReader(m)}); results != "" {
+		t.Errorf("sealed with %q", results)
+	}
+	if f.lookups != 0 {
+		t.Errorf("%d names were looked up", f.lookups)
 	}
 }
 

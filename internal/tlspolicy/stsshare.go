@@ -47,39 +47,26 @@ func (s *stsFetches) join(ctx context.Context, key string, fetch func(context.Co
 			s.all = map[string]*sharedFetch{}
 		}
 		s.all[key] = f
-		go s.run(ctx, key, f, fetch)
+		go func() {
+			defer close(f.done)
+			f.policy, f.err = fetch(ctx)
+		}()
 	}
 	f.waiting++
 	return f
 }
 
-// run fetches the policy, and tells those who wait.
-func (s *stsFetches) run(ctx context.Context, key string, f *sharedFetch, fetch func(context.Context) (*STSPolicy, error)) {
-	f.policy, f.err = fetch(ctx)
-	s.mu.Lock()
-	s.forget(key, f)
-	s.mu.Unlock()
-	close(f.done)
-}
-
-// leave ends a fetch for which nobody waits any more.
+// leave ends a fetch for which nobody waits any more; who comes next begins another.
 func (s *stsFetches) leave(key string, f *sharedFetch) {
 	s.mu.Lock()
 	f.waiting--
 	last := f.waiting == 0
 	if last {
-		s.forget(key, f)
+		delete(s.all, key)
 	}
 	s.mu.Unlock()
 	if last {
 		f.cancel()
 		<-f.done
-	}
-}
-
-// forget has whoever comes next begin another fetch. The caller holds mu.
-func (s *stsFetches) forget(key string, f *sharedFetch) {
-	if s.all[key] == f {
-		delete(s.all, key)
 	}
 }
