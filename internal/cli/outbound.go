@@ -72,10 +72,13 @@ func (e *engine) isSelf(a netip.AddrPort) bool {
 		return true
 	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	return slices.ContainsFunc(e.listening, func(l netip.AddrPort) bool {
-		return l.Port() == a.Port() && (l.Addr().IsUnspecified() && isOurs(a.Addr()) || l.Addr().Unmap() == a.Addr().Unmap())
+	anywhere := false
+	exactly := slices.ContainsFunc(e.listening, func(l netip.AddrPort) bool {
+		anywhere = anywhere || l.Port() == a.Port() && l.Addr().IsUnspecified()
+		return l.Port() == a.Port() && l.Addr().Unmap() == a.Addr().Unmap()
 	})
+	e.mu.Unlock()
+	return exactly || anywhere && isOurs(a.Addr())
 }
 
 // smtpPort is where hosts take mail from other hosts (RFC 5321 §4.5.4.2).

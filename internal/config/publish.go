@@ -18,7 +18,7 @@ type DKIM struct {
 
 // Publish says what "postrider dns" writes about the domains that live here.
 type Publish struct {
-	Addresses   []string `toml:"addresses" example:"192.0.2.25" doc:"The addresses under which others reach this machine; what the DNS leads to them at port 25 is not sent there, for it would come back. Default: those of the listeners that name one, else those that the DNS has for hostname."`
+	Addresses   []string `toml:"addresses" example:"192.0.2.25" doc:"The addresses under which others reach this machine. What the DNS leads to those that are written here, at port 25, is not sent there, for it would come back: behind a translator of addresses (NAT) write them. Default for the records: those of the listeners that name one, else those that the DNS has for hostname."`
 	MTASTS      string   `toml:"mta_sts" values:"none|testing|enforce" doc:"The policy that tells others to deliver over verified TLS only (MTA-STS, RFC 8461): testing has them report what would fail, enforce has them obey."`
 	MTASTSHTTPS string   `toml:"mta_sts_https" example:":443" doc:"Where the server answers https://mta-sts.DOMAIN/.well-known/mta-sts.txt, for each domain that lives here, as others ask at port 443. Its certificates have to be made for these names too: with ACME write them into acme.names, beside hostname. ACME's tls_alpn can't have the same address; its http can be used."`
 	MTASTSHTTP  string   `toml:"mta_sts_http" example:"127.0.0.1:8080" doc:"The same in plain HTTP, for a web server on this machine that has port 443 and the certificates: it passes on what is asked of mta-sts.DOMAIN, with the field Host. An address of loopback."`

@@ -243,7 +243,7 @@ func (w *way) ofHost(ctx context.Context, host mailHost) ([]*target, *failure) {
 	for _, ip := range w.ordered(found) {
 		t := &target{host: host.Host, address: netip.AddrPortFrom(ip, host.Port), policy: policy, domain: host.domain, names: host.names()}
 		switch {
-		case w.d.o.IsSelf != nil && w.d.o.IsSelf(t.address):
+		case w.isUs(t.address):
 			f := final(selfStatus, "mail can't be sent to "+host.Host+": it is this server")
 			return nil, &f
 		case w.byDNS && !w.d.o.AllowPrivate && !resolver.IsPublic(ip):
@@ -273,9 +273,26 @@ func (h *mailHost) names() []string {
 	return names
 }
 
-// addresses returns those of a host, which may be an address itself. What an
-// operator calls localhost is this machine, whatever a resolver says (RFC 6761 §6.3).
+// addresses returns those of a host; the DNS is asked once.
 func (w *way) addresses(ctx context.Context, host string) (resolver.Addresses, error) {
+	got, ok := w.known[host]
+	if !ok {
+		got.addresses, got.err = w.ask(ctx, host)
+		w.note(host, got)
+	}
+	return got.addresses, got.err
+}
+
+func (w *way) note(host string, got lookedUp) {
+	if w.known == nil {
+		w.known = map[string]lookedUp{}
+	}
+	w.known[host] = got
+}
+
+// ask finds the addresses of a host, which may be an address itself. What an operator
+// calls localhost is this machine, whatever a resolver says (RFC 6761 §6.3).
+func (w *way) ask(ctx context.Context, host string) (resolver.Addresses, error) {
 	if !w.byDNS && strings.EqualFold(host, "localhost") {
 		return localhost, nil
 	}
@@ -285,15 +302,7 @@ func (w *way) addresses(ctx context.Context, host string) (resolver.Addresses, e
 		}
 		return resolver.Addresses{IPv6: []netip.Addr{ip}, Canonical: host}, nil
 	}
-	got, ok := w.known[host]
-	if !ok {
-		got.addresses, got.err = w.d.o.Resolver.Addresses(ctx, host)
-		if w.known == nil {
-			w.known = map[string]lookedUp{}
-		}
-		w.known[host] = got
-	}
-	return got.addresses, got.err
+	return w.d.o.Resolver.Addresses(ctx, host)
 }
 
 var localhost = resolver.Addresses{

@@ -1,15 +1,18 @@
 package outbound
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
 
+	"postrider/internal/resolver"
 	"postrider/internal/resolver/zonetest"
 	"postrider/internal/sinktest"
 	"postrider/internal/tlspolicy"
@@ -81,7 +84,7 @@ func TestMailGoesToNobodyBehindUsUnderWhateverNameWeAreListed(t *testing.T) {
 
 // RFC 5321 §5.1: all at our preference are left out, and all behind.
 func TestMailGoesToNobodyWhomTheDNSPrefersAsMuchAsUs(t *testing.T) {
-	const addresses = "we IN A 203.0.114.1\npeer IN A 203.0.114.2\nbehind IN A 203.0.114.3\nfirst IN A 203.0.114.4\nprivate IN A 10.0.0.1\n"
+	const addresses = "we IN A 203.0.114.1\npeer IN A 203.0.114.2\nbehind IN A 203.0.114.3\nfirst IN A 203.0.114.4\n"
 	for name, row := range map[string]struct {
 		zone  string
 		first bool // there is a host before us, which gets it
@@ -90,7 +93,6 @@ func TestMailGoesToNobodyWhomTheDNSPrefersAsMuchAsUs(t *testing.T) {
 		"a peer, and one before us": {"@ IN MX 5 first\n@ IN MX 10 we\n@ IN MX 10 peer\n@ IN MX 20 behind\n", true},
 		"one address of several":    {"@ IN MX 10 both\nboth IN A 203.0.114.2\nboth IN A 203.0.114.1\n@ IN MX 10 peer\n", false},
 		"by our name":               {"@ IN MX 10 mail.example.org.\n@ IN MX 10 peer\n@ IN MX 20 behind\n", false},
-		"a private address of ours": {"@ IN MX 10 private\n@ IN MX 10 peer\n@ IN MX 20 behind\n", false},
 		"no MX":                     {"@ IN A 203.0.114.1\n", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -98,7 +100,7 @@ func TestMailGoesToNobodyWhomTheDNSPrefersAsMuchAsUs(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					s := begin(t, func(_ *site, o *Options) {
 						o.IsSelf = func(a netip.AddrPort) bool {
-							return a.Port() == smtpPort && (a.Addr().String() == "203.0.114.1" || a.Addr().String() == "10.0.0.1")
+							return a.Port() == smtpPort && a.Addr().String() == "203.0.114.1"
 						}
 					})
 					s.zone.Set(t, "$ORIGIN loop.test.\n"+row.zone+addresses)
@@ -120,6 +122,111 @@ func TestMailGoesToNobodyWhomTheDNSPrefersAsMuchAsUs(t *testing.T) {
 						t.Errorf("connected to %v, told %v", s.dialled(), told)
 					}
 				})
+			}
+		})
+	}
+}
+
+// A private or loopback address that this machine has too may be another's; and mail by
+// the DNS does not go there anyway.
+func TestAPrivateAddressInTheDNSIsNotTakenForOurs(t *testing.T) {
+	for _, address := range []string{"127.0.0.1", "10.0.0.1"} {
+		for _, allowed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, allow_private=%t", address, allowed), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					s := begin(t, func(_ *site, o *Options) {
+						o.AllowPrivate = allowed
+						o.IsSelf = func(a netip.AddrPort) bool { return a.Port() == smtpPort && a.Addr().String() == address }
+					})
+					s.zone.Set(t, "$ORIGIN split.test.\n@ IN MX 10 inside\n@ IN MX 20 real\ninside IN A "+address+"\nreal IN A 203.0.114.4\n")
+					sink := s.host("203.0.114.4", sinktest.Options{})
+					s.queue("alice@example.org", nil, "bob@split.test")
+					time.Sleep(time.Minute)
+					synctest.Wait()
+					sent, told := len(sink.Messages()), len(s.told())
+					if allowed && (sent != 0 || told != 1) || !allowed && (sent != 1 || told != 0) {
+						t.Errorf("the host behind it got %d, told %d", sent, told)
+					}
+				})
+			})
+		}
+	}
+}
+
+// What is said is why the hosts before us failed.
+func TestThatWeComeLaterIsNotWhyMailFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, func(_ *site, o *Options) {
+			o.IsSelf = func(a netip.AddrPort) bool { return a.Addr().String() == "203.0.114.1" }
+		})
+		s.zone.Set(t, "$ORIGIN split.test.\n@ IN MX 10 inside\n@ IN MX 20 we\ninside IN A 10.0.0.1\nwe IN A 203.0.114.1\n")
+		s.queue("alice@example.org", nil, "bob@split.test")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if told := s.told(); len(told) != 1 || !strings.Contains(told[0].text, "Status: 5.4.4") {
+			t.Errorf("told %v", told)
+		}
+	})
+}
+
+// slowAddresses takes its time for each host.
+type slowAddresses struct {
+	Resolver
+	each  time.Duration
+	asked atomic.Int32
+}
+
+func (r *slowAddresses) Addresses(ctx context.Context, host string) (resolver.Addresses, error) {
+	r.asked.Add(1)
+	select {
+	case <-time.After(r.each):
+	case <-ctx.Done():
+		return resolver.Addresses{}, ctx.Err()
+	}
+	return r.Resolver.Addresses(ctx, host)
+}
+
+func TestTheFirstHostDoesNotWaitLongForItsPeers(t *testing.T) {
+	for each, most := range map[time.Duration]time.Duration{time.Second: 8 * time.Second, 5 * time.Second: levelWait + time.Second} {
+		t.Run(each.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := &slowAddresses{each: each}
+				s := begin(t, func(_ *site, o *Options) {
+					o.IsSelf = func(netip.AddrPort) bool { return false }
+					r.Resolver, o.Resolver = o.Resolver, r
+				})
+				zone := "$ORIGIN slow.test.\n"
+				for i := range 60 {
+					zone += fmt.Sprintf("@ IN MX 10 h%d\nh%d IN A 203.0.114.9\n", i, i)
+				}
+				s.zone.Set(t, zone)
+				sink := s.host("203.0.114.9", sinktest.Options{})
+				s.queue("alice@example.org", nil, "bob@slow.test")
+				time.Sleep(most)
+				synctest.Wait()
+				if n := r.asked.Load(); len(sink.Messages()) != 1 || n > maxHosts {
+					t.Errorf("after %v %d hosts were looked up, connected to %v", most, n, s.dialled())
+				}
+			})
+		})
+	}
+}
+
+func TestWeAreFoundAmongManyHosts(t *testing.T) {
+	for range 10 {
+		bubble(t, func(t *testing.T) {
+			s := begin(t, nil)
+			zone := "$ORIGIN many.test.\n"
+			for i := range 60 {
+				zone += fmt.Sprintf("@ IN MX 20 h%d\nh%d IN A 203.0.114.9\n", i, i)
+			}
+			s.zone.Set(t, zone+"@ IN MX 20 mail.example.org.\n")
+			s.host("203.0.114.9", sinktest.Options{})
+			s.queue("alice@example.org", nil, "bob@many.test")
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if len(s.dialled()) != 0 {
+				t.Errorf("a host of our preference was connected to: %v", s.dialled())
 			}
 		})
 	}

@@ -5,8 +5,10 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
-	"postrider/internal/fault"
+	"golang.org/x/sync/errgroup"
+
 	"postrider/internal/resolver"
 )
 
@@ -23,18 +25,20 @@ func leadsHere(domain string) *failure {
 	return &f
 }
 
-// before returns the hosts that are preferred to one of our name, and whether there is
-// such a one.
+// maxHosts bounds the hosts of a domain that are looked at.
+const maxHosts = 50
+
+// before returns the hosts that are preferred to one of our name, maxHosts at most, and
+// whether there is such a one.
 func (w *way) before(hosts []resolver.Exchange) (before []resolver.Exchange, self bool) {
-	for _, host := range hosts {
-		if !strings.EqualFold(host.Name, w.d.o.Hostname) {
-			continue
+	for i := range hosts {
+		if strings.EqualFold(hosts[i].Name, w.d.o.Hostname) {
+			at := slices.IndexFunc(hosts, func(h resolver.Exchange) bool { return h.Preference == hosts[i].Preference })
+			hosts, self = hosts[:at], true
+			break
 		}
-		return slices.DeleteFunc(slices.Clone(hosts), func(other resolver.Exchange) bool {
-			return other.Preference >= host.Preference
-		}), true
 	}
-	return hosts, false
+	return hosts[:min(len(hosts), maxHosts)], self
 }
 
 // unlessUs returns the addresses of the host at index i, unless it or one that the DNS
@@ -61,26 +65,56 @@ func (w *way) level(i int) []mailHost {
 	return w.hosts[i:end]
 }
 
+// levelWait is how long the hosts of one preference are looked up, all together,
+// before any of them is tried.
+const levelWait = 10 * time.Second
+
+// levelLookups is how many of them are looked up at once.
+const levelLookups = 8
+
 // hasUs reports whether one of the hosts has an address of ours. What can't be looked
-// up is taken for another's.
+// up, or not soon enough, is taken for another's: mostly it is, and a message that went
+// round all the same is stopped by its trace fields (RFC 5321 §6.3).
 func (w *way) hasUs(ctx context.Context, hosts []mailHost) bool {
 	if w.d.o.IsSelf == nil {
 		return false
 	}
-	unknown := 0
-	for _, host := range hosts {
-		found, err := w.addresses(ctx, host.Host)
-		if err != nil && !fault.Is(err, fault.NotFound) {
-			unknown++ // it took its time, as in deliver
-		}
-		if unknown == maxTries || ctx.Err() != nil {
-			return false
-		}
-		if slices.ContainsFunc(w.ordered(found), func(ip netip.Addr) bool {
-			return w.d.o.IsSelf(netip.AddrPortFrom(ip, host.Port))
-		}) {
-			return true
+	w.lookUpAll(ctx, hosts)
+	return slices.ContainsFunc(hosts, func(host mailHost) bool {
+		found := w.known[host.Host].addresses
+		return slices.ContainsFunc(w.ordered(found), func(ip netip.Addr) bool {
+			return w.isUs(netip.AddrPortFrom(ip, host.Port))
+		})
+	})
+}
+
+// isUs reports whether an address is one of our listeners'. One that mail found by the DNS
+// does not go to says nothing: others have the same in their networks.
+func (w *way) isUs(a netip.AddrPort) bool {
+	if w.d.o.IsSelf == nil || w.byDNS && !w.d.o.AllowPrivate && !resolver.IsPublic(a.Addr()) {
+		return false
+	}
+	return w.d.o.IsSelf(a)
+}
+
+// lookUpAll looks up the addresses of hosts at the same time. What is not known after
+// levelWait stays unknown, and is asked for again when its turn comes.
+func (w *way) lookUpAll(ctx context.Context, hosts []mailHost) {
+	ctx, cancel := context.WithTimeout(ctx, levelWait)
+	defer cancel()
+	var asking errgroup.Group
+	asking.SetLimit(levelLookups)
+	answers := make([]lookedUp, len(hosts))
+	for i, host := range hosts {
+		asking.Go(func() error {
+			answers[i].addresses, answers[i].err = w.ask(ctx, host.Host)
+			return nil
+		})
+	}
+	_ = asking.Wait() // it has none
+	for i, got := range answers {
+		if got.err == nil || ctx.Err() == nil {
+			w.note(hosts[i].Host, got)
 		}
 	}
-	return false
 }

@@ -18,8 +18,8 @@ import (
 type MX struct {
 	// Domain is the domain's canonical name: what is left when it is an alias.
 	Domain string
-	// Hosts are in the order in which they are to be tried, at most 50 of them;
-	// those of one preference were shuffled.
+	// Hosts are in the order in which they are to be tried, all that one answer holds
+	// (64 KiB); those of one preference were shuffled.
 	Hosts []Exchange
 	// Implicit says that the domain has no MX record, and that its only host is
 	// itself, as it was asked for. Whether that host is there, Addresses says.
@@ -97,9 +97,6 @@ func exchanges(records []dns.RR) []Exchange {
 	})
 	seen, hosts := map[string]bool{}, []Exchange(nil)
 	for _, e := range all {
-		if len(hosts) == maxExchanges {
-			break
-		}
 		if !seen[e.Name] {
 			seen[e.Name] = true
 			hosts = append(hosts, e.Exchange)

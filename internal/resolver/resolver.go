@@ -31,7 +31,6 @@ const (
 	maxAliases   = 8               // CNAMEs that are followed
 	maxFresh     = 5 * time.Minute // for which an answer is kept
 	maxMissing   = time.Minute     // for which it is known that something isn't there
-	maxExchanges = 50              // mail exchangers of a domain
 	maxAddresses = 32              // of a host, for each family
 	maxTLSA      = 64              // TLSA records of a host
 )
