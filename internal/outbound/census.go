@@ -15,23 +15,24 @@ const (
 	maxWalked  = 1000 // destinations
 )
 
-// census counts the messages that wait for a node.
+// census counts the messages that wait for who asks.
 type census struct {
 	d        *Deliverer
+	a        *asked
 	rows     int // that were looked at
 	messages map[mail.ID]bool
-	frozen   bool // an operator has stopped a destination of the node
-	more     bool // there may be more than was looked at
+	stopped  map[string]bool // what an operator has frozen of what is asked for; nil: not read yet
+	frozen   bool            // something of that waits
+	more     bool            // there may be more than was looked at
 }
 
-// count returns how many messages a run for a node has to send, those under way
-// among them: FlushSome when there are more than are counted, FlushBegun when what was
+// count returns how many messages a run has to send, those under way among them: FlushSome when there are more than are counted, FlushBegun when what was
 // looked at says nothing (RFC 1985 §5). Transient: all that waits is frozen.
-func (d *Deliverer) count(ctx context.Context, node smtp.Node) (smtp.Flushed, error) {
-	c := census{d: d, messages: map[mail.ID]bool{}}
-	err := c.domain(ctx, node.Name)
-	if err == nil && node.Kind == smtp.NodeDomain {
-		err = c.below(ctx, node)
+func (d *Deliverer) count(ctx context.Context, a *asked) (smtp.Flushed, error) {
+	c := census{d: d, a: a, messages: map[mail.ID]bool{}}
+	err := c.domain(ctx, a.node.Name)
+	if err == nil && a.node.Kind == smtp.NodeDomain {
+		err = c.below(ctx)
 	}
 	switch n := len(c.messages); {
 	case err != nil:
@@ -43,17 +44,20 @@ func (d *Deliverer) count(ctx context.Context, node smtp.Node) (smtp.Flushed, er
 	case c.more:
 		return smtp.FlushBegun, nil
 	case c.frozen:
-		return 0, fault.Newf(fault.Transient, "count what waits", "an operator has frozen %s", node.Name)
+		return 0, fault.Newf(fault.Transient, "count what waits", "an operator has frozen %s", a.node.Name)
 	}
 	return 0, nil
 }
 
 // below counts what waits for subdomains. Of those only that have nothing but what is
 // under way the store does not tell.
-func (c *census) below(ctx context.Context, node smtp.Node) error {
-	c.d.mu.Lock()
-	c.more = c.more || c.d.leased > 0
-	c.d.mu.Unlock()
+func (c *census) below(ctx context.Context) error {
+	taken := c.underWay()
+	defer func() {
+		if c.underWay() != taken {
+			c.more = true
+		}
+	}()
 	walked := 0
 	for at, err := range c.d.o.Store.Destinations(ctx, "") {
 		if err != nil {
@@ -63,7 +67,7 @@ func (c *census) below(ctx context.Context, node smtp.Node) error {
 			c.more = true
 			return nil
 		}
-		if at.Name == node.Name || !isOf(at.Name, node) {
+		if at.Name == c.a.node.Name || !c.a.has(at.Name) {
 			continue
 		}
 		if err := c.domain(ctx, at.Name); err != nil {
@@ -73,6 +77,15 @@ func (c *census) below(ctx context.Context, node smtp.Node) error {
 	return nil
 }
 
+// underWay notes that there may be more if something is leased, and returns how much
+// has been leased since the start.
+func (c *census) underWay() (taken uint64) {
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	c.more = c.more || c.d.leased > 0 || c.d.leasing > 0
+	return c.d.taken
+}
+
 // domain counts what waits for a domain, but for what its sender holds back.
 func (c *census) domain(ctx context.Context, name string) error {
 	limit := maxCounted - c.rows
@@ -80,14 +93,9 @@ func (c *census) domain(ctx context.Context, name string) error {
 	if err != nil || len(rows) == 0 {
 		return err
 	}
-	for at, err := range c.d.o.Store.Frozen(ctx) {
-		if err != nil {
-			return err
-		}
-		if at.Name == name {
-			c.frozen = true
-			return nil
-		}
+	if stopped, err := c.isStopped(ctx, name); err != nil || stopped {
+		c.frozen = c.frozen || stopped
+		return err
 	}
 	if len(rows) > limit {
 		c.more, rows = true, rows[:limit]
@@ -100,4 +108,21 @@ func (c *census) domain(ctx context.Context, name string) error {
 		}
 	}
 	return nil
+}
+
+// isStopped reports whether an operator has frozen a domain.
+func (c *census) isStopped(ctx context.Context, name string) (bool, error) {
+	if c.stopped == nil {
+		stopped := map[string]bool{}
+		for at, err := range c.d.o.Store.Frozen(ctx) {
+			if err != nil {
+				return false, err
+			}
+			if c.a.has(at.Name) {
+				stopped[at.Name] = true
+			}
+		}
+		c.stopped = stopped
+	}
+	return c.stopped[name], nil
 }

@@ -74,6 +74,7 @@ func TestETRNCountsNoFurtherThanIsCheap(t *testing.T) {
 			s.queue("alice@example.org", nil, "bob@remote.test")
 		}
 		s.wantWaiting(smtp.NodeHost, "remote.test", maxCounted)
+		synctest.Wait()
 		s.queue("alice@example.org", nil, "bob@remote.test")
 		s.wantWaiting(smtp.NodeHost, "remote.test", smtp.FlushSome)
 	})
@@ -102,6 +103,9 @@ func TestETRNSendsNothingThatIsFrozen(t *testing.T) {
 		}
 		if n, err := s.etrn(smtp.NodeHost, "remote.test"); !fault.Is(err, fault.Transient) {
 			t.Errorf("got %d, %v", n, err)
+		}
+		if s.d.hasCalled("remote.test", time.Now()) {
+			t.Error("who was refused is taken for connected")
 		}
 		if n, err := s.etrn(smtp.NodeQueue, "remote.test"); !fault.Is(err, fault.Denied) {
 			t.Errorf("a queue: got %d, %v", n, err)

@@ -39,10 +39,14 @@ type Deliverer struct {
 	starved []*hop
 	conns   int
 	leased  int
-	// flushing are the nodes for which ETRN has begun a run.
-	flushing map[smtp.Node]bool
-	// called is until when domains that routes keep mail for are sent theirs.
-	called map[string]time.Time
+	// leasing is how many leases are being taken, and taken how many rows have been
+	// leased since the start: see census.below.
+	leasing int
+	taken   uint64
+	// flushing has asked.key of those for whom ETRN has begun a run.
+	flushing map[string]bool
+	// called is for which nodes ETRN was given: what routes keep for them is sent.
+	called map[smtp.Node][]call
 	// paused says that the store was read-only when it was last looked at.
 	paused  bool
 	stopped bool
@@ -57,8 +61,8 @@ func New(o Options) *Deliverer {
 	d := &Deliverer{
 		o: o, m: newMetrics(o.Registerer), log: o.Logger,
 		wake: make(chan struct{}, 1), window: newWindow(maxWindow),
-		hops: map[string]*hop{}, forgetAt: maxHops, sites: map[string]*hop{}, flushing: map[smtp.Node]bool{},
-		called:  map[string]time.Time{},
+		hops: map[string]*hop{}, forgetAt: maxHops, sites: map[string]*hop{}, flushing: map[string]bool{},
+		called:  map[smtp.Node][]call{},
 		crowded: map[*hop]struct{}{},
 	}
 	d.settler = newSettler(d)
@@ -258,7 +262,7 @@ func (d *Deliverer) lease(ctx context.Context, name string, now time.Time) {
 		limit = firstBatch
 	}
 	d.mu.Unlock()
-	all, err := d.o.Store.Lease(ctx, store.LeaseQuery{
+	all, rows, err := d.fetch(ctx, store.LeaseQuery{
 		Destination: name, Now: now, Until: now.Add(leaseTime), Limit: limit,
 	})
 	if err != nil {
@@ -266,13 +270,6 @@ func (d *Deliverer) lease(ctx context.Context, name string, now time.Time) {
 		d.again(name, now.Add(time.Second))
 		return
 	}
-	rows := 0
-	for i := range all {
-		rows += len(all[i].Message.Rows)
-	}
-	d.mu.Lock()
-	d.leased += rows
-	d.mu.Unlock()
 	for i := range all {
 		d.pass(ctx, &all[i], name, known, now)
 	}
@@ -292,6 +289,23 @@ func (d *Deliverer) lease(ctx context.Context, name string, now time.Time) {
 	default:
 		d.again(name, at.Due)
 	}
+}
+
+// fetch leases rows, and returns how many. They count as leased at once.
+func (d *Deliverer) fetch(ctx context.Context, q store.LeaseQuery) (all []store.Leased, rows int, err error) {
+	d.mu.Lock()
+	d.leasing++
+	d.mu.Unlock()
+	all, err = d.o.Store.Lease(ctx, q)
+	for i := range all {
+		rows += len(all[i].Message.Rows)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.leasing--
+	d.leased += rows
+	d.taken += uint64(rows)
+	return all, rows, err
 }
 
 // again has a destination looked at at a time.
@@ -317,7 +331,9 @@ func (d *Deliverer) pass(ctx context.Context, l *store.Leased, name string, know
 		return
 	}
 	if route.Keep {
-		d.finish(j, all(j, kept(route, &j.msg)))
+		f := d.conclude(j, all(j, kept(route, &j.msg)))
+		f.kept = j
+		d.settler.add(f)
 		return
 	}
 	j.called = called && d.o.routeOf(&l.Message, name, false).Keep

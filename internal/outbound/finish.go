@@ -16,6 +16,9 @@ type finished struct {
 	settle  []store.Settlement
 	notices []notice
 	again   []wakening
+	// kept has the rows if a route keeps them, unless their hosts call until they are
+	// settled.
+	kept *job
 }
 
 // wakening is when rows of a destination are due again.

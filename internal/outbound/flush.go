@@ -2,18 +2,15 @@ package outbound
 
 import (
 	"context"
-	"maps"
 	"net/netip"
-	"strings"
-	"time"
 
 	"postrider/internal/fault"
 	"postrider/internal/smtp"
 	"postrider/internal/store"
 )
 
-// maxFlushes is how many runs are under way at most: each reads all of the queue, and
-// who may ask for all below a domain has names without end.
+// maxFlushes is how many runs are under way at most, from the count on: each reads all
+// of the queue, and who may ask for all below a domain has names without end.
 const maxFlushes = 8
 
 // Flush implements smtp.Turner: it has what waits for a domain tried now. The mail
@@ -23,117 +20,111 @@ func (d *Deliverer) Flush(ctx context.Context, c *smtp.Client, node smtp.Node) (
 	if node.Kind == smtp.NodeQueue {
 		return 0, fault.Newf(fault.Denied, op, "queues have no names here")
 	}
-	if !d.mayFlush(c, node.Name) {
+	a, ok := d.askedBy(c, node)
+	if !ok {
 		return 0, fault.Newf(fault.Denied, op, "%s may not ask for %s", c.Remote, node.Name)
 	}
-	d.mu.Lock()
-	running := d.running()
-	d.mu.Unlock()
-	if !running {
-		return 0, errNotRunning(op)
-	}
-	d.call(node.Name) // first: what comes while it is counted is not kept
-	waiting, err := d.count(ctx, node)
-	if err != nil {
+	switch first, err := d.beginFlush(a); {
+	case err != nil:
 		return 0, fault.Wrap(op, err)
+	case !first:
+		return smtp.FlushBegun, nil
 	}
-	if waiting == 0 {
+	waiting, err := d.count(ctx, a)
+	if err == nil && waiting != 0 {
+		err = d.spawnFlush(a, c.Remote)
+	}
+	switch {
+	case err != nil:
+		d.endFlush(a, err)
+		return 0, fault.Wrap(op, err)
+	case waiting == 0:
+		d.endFlush(a, nil)
 		d.log.Info("delivery was asked for", "node", node.Name, "remote", c.Remote.String(), "rows", 0)
-		return 0, nil
-	}
-	if err := d.beginFlush(node, c.Remote); err != nil {
-		return 0, fault.Wrap(op, err)
 	}
 	return waiting, nil
 }
 
-// beginFlush starts a run, unless one for the node is under way.
-func (d *Deliverer) beginFlush(node smtp.Node, remote netip.AddrPort) error {
+// beginFlush takes a place for a run, and notes the call: what comes from now on is not
+// kept. False: a run for the same mail has begun already.
+func (d *Deliverer) beginFlush(a *asked) (first bool, err error) {
+	const op = "begin a run"
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	key := a.key()
 	switch {
 	case !d.running():
-		return errNotRunning("begin a run")
-	case d.flushing[node]:
-		return nil
+		return false, errNotRunning(op)
+	case d.flushing[key]:
+		d.call(a)
+		return false, nil
 	case len(d.flushing) >= maxFlushes:
-		return fault.Newf(fault.Transient, "begin a run", "%d others are under way", len(d.flushing))
+		return false, fault.Newf(fault.Transient, op, "%d others are under way", len(d.flushing))
 	}
-	d.flushing[node] = true
+	d.call(a)
+	d.flushing[key] = true
+	return true, nil
+}
+
+// spawnFlush starts a run that has its place.
+func (d *Deliverer) spawnFlush(a *asked, remote netip.AddrPort) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.running() {
+		return errNotRunning("begin a run")
+	}
 	d.workers.Add(1)
-	go d.flush(d.ctx, node, remote)
+	go d.flush(d.ctx, a, remote)
 	return nil
 }
 
-func (d *Deliverer) mayFlush(c *smtp.Client, domain string) bool {
-	for i := range d.o.Turns {
-		t := &d.o.Turns[i]
-		if !fitsAny(t.Domains, domain) {
-			continue
-		}
-		if t.isOf(c) {
-			return true
-		}
-		for _, n := range t.Networks {
-			if n.Contains(c.Remote.Addr().Unmap()) {
-				return true
-			}
-		}
+// endFlush gives a run's place back. If the client was refused it has not called.
+func (d *Deliverer) endFlush(a *asked, refused error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.flushing, a.key())
+	if refused != nil {
+		d.uncall(a)
 	}
-	return false
 }
 
-// isOf reports whether a domain's mail is what a node names.
-func isOf(domain string, node smtp.Node) bool {
-	return domain == node.Name || node.Kind == smtp.NodeDomain && strings.HasSuffix(domain, "."+node.Name)
-}
-
-// flush makes what waits for a domain due now, and forgets that its hosts could
-// not be reached, and that a route keeps it.
-func (d *Deliverer) flush(ctx context.Context, node smtp.Node, remote netip.AddrPort) {
+// flush makes what waits for a node due now, and forgets that its hosts could not be
+// reached. That routes don't keep it counts from then: a long queue takes a while.
+func (d *Deliverer) flush(ctx context.Context, a *asked, remote netip.AddrPort) {
 	defer d.workers.Done()
 	n, err := d.Retry(ctx, func(_ *store.QueuedMessage, r *store.Row) bool {
-		domain := r.Recipient.Address.Domain
-		if !isOf(domain, node) || isHeldBack(r, d.o.Now()) {
+		if !a.has(r.Recipient.Address.Domain) || isHeldBack(r, d.o.Now()) {
 			return false
 		}
-		d.call(domain)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.call(a)
 		return true
 	})
-	attrs := []any{"node", node.Name, "remote", remote.String(), "rows", n}
+	attrs := []any{"node", a.node.Name, "remote", remote.String(), "rows", n}
 	if err != nil {
 		attrs = append(attrs, "error", err)
 	}
 	d.log.Info("delivery was asked for", attrs...)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.flushing, node)
+	d.endFlush(a, nil)
 }
 
-// callTime is how long after ETRN a domain's hosts are taken for connected: mail for
-// it is not kept for them.
-const callTime = 10 * time.Minute
-
-// maxCalled is how many domains are known to be connected at most.
-const maxCalled = 10_000
-
-// call notes that a domain's hosts have asked for its mail.
-func (d *Deliverer) call(domain string) {
+// letGo makes kept rows due now if their hosts have called meanwhile. Whoever called
+// while they were leased was told of them, but the run passed them over; a later run
+// finds them itself.
+func (d *Deliverer) letGo(ctx context.Context, j *job) {
 	now := d.o.Now()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if _, ok := d.called[domain]; !ok && len(d.called) >= maxCalled {
-		maps.DeleteFunc(d.called, func(_ string, until time.Time) bool { return !now.Before(until) })
-		if len(d.called) >= maxCalled {
-			return
-		}
+	if !d.hasCalled(j.domain, now) {
+		return
 	}
-	d.called[domain] = now.Add(callTime)
-}
-
-// hasCalled reports whether a domain's hosts have asked for its mail a moment ago.
-func (d *Deliverer) hasCalled(domain string, now time.Time) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return now.Before(d.called[domain])
+	var rows []int
+	for i := range j.msg.Rows {
+		rows = append(rows, j.msg.Rows[i].Index)
+	}
+	_, err := d.o.Store.ChangeRows(ctx, j.msg.ID, rows, store.RetryRows, now)
+	if err != nil && !fault.Is(err, fault.Busy) && !fault.Is(err, fault.NotFound) {
+		d.log.Error("mail that was asked for stays in the queue until it is asked for again", "destination", j.domain, "error", err)
+		return
+	}
+	d.Kick(j.domain)
 }

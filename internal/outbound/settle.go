@@ -90,6 +90,9 @@ func (s *settler) run(ctx context.Context) {
 		rows := 0
 		for _, f := range batch {
 			rows += f.rows
+			if f.kept != nil {
+				s.d.letGo(ctx, f.kept)
+			}
 		}
 		s.d.release(rows)
 		s.d.wakeFor(batch)

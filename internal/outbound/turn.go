@@ -198,7 +198,7 @@ func (s *turning) lease(ctx context.Context, domain string) bool {
 		return false
 	}
 	now := s.d.o.Now()
-	all, err := s.d.o.Store.Lease(ctx, store.LeaseQuery{
+	all, _, err := s.d.fetch(ctx, store.LeaseQuery{
 		Destination: domain, Now: now.Add(farFuture), Until: now.Add(farFuture + leaseTime), Limit: leaseBatch,
 	})
 	if err != nil {
@@ -211,12 +211,13 @@ func (s *turning) lease(ctx context.Context, domain string) bool {
 	for i := range all {
 		l := &all[i]
 		j := &job{msg: l.Message, fences: l.Fences, domain: domain, latest: now.Add(leaseTime)}
+		early := &job{}
 		if l.Err == nil {
-			early := j.split(func(i int) bool { return isHeldBack(&j.msg.Rows[i], now) })
+			early = j.split(func(i int) bool { return isHeldBack(&j.msg.Rows[i], now) })
 			s.heldBack = append(s.heldBack, early.leases()...)
 		}
 		s.d.mu.Lock()
-		s.d.leased += j.rows()
+		s.d.leased -= early.rows()
 		if l.Err == nil && j.rows() > 0 {
 			s.h.put(j)
 		}

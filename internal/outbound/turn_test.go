@@ -277,14 +277,17 @@ func TestFewRunsAreUnderWayAtOnce(t *testing.T) {
 		from, node := caller("", "198.51.100.9:4000"), smtp.Node{Name: "remote.test"}
 		s.d.mu.Lock()
 		for i := range maxFlushes {
-			s.d.flushing[smtp.Node{Name: fmt.Sprintf("n%d.remote.test", i)}] = true
+			s.d.flushing[fmt.Sprint(i)] = true
 		}
 		s.d.mu.Unlock()
 		if _, err := s.d.Flush(t.Context(), from, node); !fault.Is(err, fault.Transient) {
 			t.Errorf("one more: got %v", err)
 		}
+		if s.d.hasCalled(node.Name, time.Now()) {
+			t.Error("who was refused is taken for connected")
+		}
 		s.d.mu.Lock()
-		delete(s.d.flushing, smtp.Node{Name: "n0.remote.test"})
+		delete(s.d.flushing, "0")
 		s.d.mu.Unlock()
 		if _, err := s.d.Flush(t.Context(), from, node); err != nil {
 			t.Errorf("after the end of one: got %v", err)

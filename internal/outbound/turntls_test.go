@@ -26,7 +26,7 @@ func TestACallerGetsWhatRequiresTLSOnlyIfItIsTheOtherEnd(t *testing.T) {
 		"a client certificate":                 {"EXTERNAL", requires, ""},
 		"a password, perhaps passed on":        {"PLAIN", requires, "only where TLS is verified"},
 		"a proof that may have been too":       {"SCRAM-SHA-256", requires, "only where TLS is verified"},
-		"no TLS":                               {"SCRAM-SHA-256", sinktest.Options{Extensions: []string{"REQUIRETLS"}}, "only where TLS is verified"},
+		"no TLS":                               {"EXTERNAL", sinktest.Options{Extensions: []string{"REQUIRETLS"}}, "only where TLS is verified"},
 		"a host that does not know REQUIRETLS": {"EXTERNAL", sinktest.Options{TLS: good, Implicit: true}, "only to servers with REQUIRETLS"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -20,10 +20,17 @@ func (s *Store) Waiting(ctx context.Context, destination string, limit int) ([]s
 	if err != nil || len(ids) == 0 {
 		return nil, fault.Wrap(op, err)
 	}
+	all, err := s.readWaiting(ids, destination)
+	return all, fault.Wrap(op, err)
+}
+
+// readWaiting returns those of the rows that wait for a destination: some may have been
+// changed since they were found. It sorts ids.
+func (s *Store) readWaiting(ids []store.RowID, destination string) ([]store.WaitingRow, error) {
 	slices.SortFunc(ids, compareRows)
 	table, err := openRows(s.db, tableRow, len(ids))
 	if err != nil {
-		return nil, fault.Wrap(op, err)
+		return nil, err
 	}
 	defer table.close()
 	var k keyBuf
@@ -32,7 +39,7 @@ func (s *Store) Waiting(ctx context.Context, destination string, limit int) ([]s
 		v, ok, err := table.find(k.row(id))
 		switch {
 		case err != nil && !isMissing(err):
-			return nil, fault.Wrap(op, err)
+			return nil, err
 		case err != nil || !ok:
 			continue // gone meanwhile, or it can't be read
 		}
