@@ -20,6 +20,7 @@ import (
 type slow struct {
 	Store
 	walk, read, settle func() // once each, if not nil
+	leased             func() // likewise, but last
 }
 
 func once(f *func()) {
@@ -37,6 +38,12 @@ func (s *slow) Destinations(ctx context.Context, after string) iter.Seq2[store.D
 func (s *slow) Queued(ctx context.Context, after mail.ID) iter.Seq2[store.QueuedMessage, error] {
 	once(&s.read)
 	return s.Store.Queued(ctx, after)
+}
+
+func (s *slow) Lease(ctx context.Context, q store.LeaseQuery) ([]store.Leased, error) {
+	all, err := s.Store.Lease(ctx, q)
+	once(&s.leased)
+	return all, err
 }
 
 func (s *slow) Settle(ctx context.Context, all []store.Settlement) (int, error) {
@@ -210,6 +217,17 @@ func TestETRNForAllBelowKnowsOfWhatIsLeasedMeanwhile(t *testing.T) {
 		synctest.Wait()
 		sl.walk = func() { time.Sleep(2 * time.Second) }
 		s.wantWaiting(smtp.NodeDomain, "a.remote.test", smtp.FlushBegun)
+	})
+}
+
+func TestETRNForAllBelowKnowsOfWhatIsBeingLeased(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := (&slow{leased: func() { time.Sleep(time.Second) }}).begin(t)
+		synctest.Wait()
+		s.queue("alice@example.org", nil, "bob@d1.remote.test")
+		synctest.Wait()
+		s.wantWaiting(smtp.NodeDomain, "remote.test", smtp.FlushBegun)
+		time.Sleep(time.Minute)
 	})
 }
 

@@ -108,6 +108,11 @@ func TestNoCallReleasesWhatItsSenderHoldsBack(t *testing.T) {
 		if n := len(sink.Messages()); n != 1 {
 			t.Errorf("got %d messages, want the one that is not held back", n)
 		}
+		s.d.mu.Lock()
+		if s.d.leased != 0 {
+			t.Errorf("%d rows count as leased, though none is", s.d.leased)
+		}
+		s.d.mu.Unlock()
 		for _, id := range held {
 			if rows := s.rows(id); len(rows) != 1 || rows[0].Leased || !rows[0].Due.Equal(later.Truncate(time.Millisecond)) {
 				t.Fatalf("got %+v", rows)

@@ -22,7 +22,7 @@ func TestARowThatIsHeldWhileItIsLookedForWaitsNoMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	all, err := s.readWaiting(ids, "far.test")
-	if err != nil || len(all) != 1 || all[0].Message != mail.ID{2} {
+	if err != nil || len(all) != 1 || all[0].Message != (mail.ID{2}) {
 		t.Errorf("got %+v, %v, want the other one alone", all, err)
 	}
 }
