@@ -20,7 +20,7 @@ import (
 type slow struct {
 	Store
 	walk, read, settle func() // once each, if not nil
-	leased             func() // likewise, but last
+	walked, leased     func() // likewise, but after it
 }
 
 func once(f *func()) {
@@ -31,8 +31,23 @@ func once(f *func()) {
 }
 
 func (s *slow) Destinations(ctx context.Context, after string) iter.Seq2[store.Destination, error] {
-	once(&s.walk)
-	return s.Store.Destinations(ctx, after)
+	return func(yield func(store.Destination, error) bool) {
+		once(&s.walk)
+		var all []store.Destination
+		for at, err := range s.Store.Destinations(ctx, after) {
+			if err != nil {
+				yield(at, err)
+				return
+			}
+			all = append(all, at)
+		}
+		once(&s.walked)
+		for _, at := range all {
+			if !yield(at, nil) {
+				return
+			}
+		}
+	}
 }
 
 func (s *slow) Queued(ctx context.Context, after mail.ID) iter.Seq2[store.QueuedMessage, error] {
@@ -106,6 +121,25 @@ func TestETRNTellsNothingOfSubdomainsThatAreAnothers(t *testing.T) {
 		}
 		if n, err := s.poorer(); n != 0 || err != nil {
 			t.Errorf("told that it is frozen: %d, %v", n, err)
+		}
+	})
+}
+
+func TestARunChangesNothingOfAnothers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := (&slow{}).begin(t)
+		sink := s.host("203.0.114.1", sinktest.Options{})
+		s.queue("alice@example.org", nil, "bob@remote.test")
+		id := s.queue("alice@example.org", nil, "bob@a.remote.test")
+		synctest.Wait()
+		before := s.rows(id)[0].Due
+		time.Sleep(time.Minute)
+		if n, err := s.poorer(); n != 1 || err != nil {
+			t.Errorf("got %d, %v", n, err)
+		}
+		s.wantSent(sink, 1)
+		if rows := s.rows(id); len(rows) != 1 || !rows[0].Due.Equal(before) {
+			t.Errorf("got %+v, want it due at %s as before", rows, before)
 		}
 	})
 }
@@ -216,6 +250,19 @@ func TestETRNForAllBelowKnowsOfWhatIsLeasedMeanwhile(t *testing.T) {
 		time.Sleep(59 * time.Second)
 		synctest.Wait()
 		sl.walk = func() { time.Sleep(2 * time.Second) }
+		s.wantWaiting(smtp.NodeDomain, "a.remote.test", smtp.FlushBegun)
+	})
+}
+
+func TestETRNForAllBelowKnowsOfWhatWasLeasedForAWhile(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sl := &slow{}
+		s := sl.begin(t)
+		s.queue("alice@example.org", func(o *Onward) { o.Due = time.Now().Add(time.Minute) }, "bob@d1.remote.test")
+		time.Sleep(59 * time.Second)
+		synctest.Wait()
+		sl.settle = func() { time.Sleep(4 * time.Second) }
+		sl.walk, sl.walked = func() { time.Sleep(2 * time.Second) }, func() { time.Sleep(4 * time.Second) }
 		s.wantWaiting(smtp.NodeDomain, "a.remote.test", smtp.FlushBegun)
 	})
 }

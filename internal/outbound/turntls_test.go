@@ -72,6 +72,19 @@ func TestACallerGetsWhatRequiresTLSOnlyIfItIsTheOtherEnd(t *testing.T) {
 	}
 }
 
+// RFC 9266 §4.2, RFC 4422 App. A: both are worth what TLS is.
+func TestALoginWithoutTLSIsBoundToNothing(t *testing.T) {
+	for _, mechanism := range []string{"EXTERNAL", "SCRAM-SHA-256-PLUS"} {
+		c := &smtp.Client{Mechanism: mechanism}
+		if bound(c) {
+			t.Errorf("%s: without TLS", mechanism)
+		}
+		if c.TLS = "TLSv1.3"; !bound(c) {
+			t.Errorf("%s: with TLS", mechanism)
+		}
+	}
+}
+
 // call has a host ask for its mail, and be what the options say.
 func (s *site) call(from *smtp.Client, host sinktest.Options, with *tls.Config) *sinktest.Sink {
 	s.t.Helper()
