@@ -72,7 +72,7 @@ func TestACallerGetsWhatRequiresTLSOnlyIfItIsTheOtherEnd(t *testing.T) {
 	}
 }
 
-// RFC 9266 §4.2, RFC 4422 App. A: both are worth what TLS is.
+// Both prove who is at the other end of TLS.
 func TestALoginWithoutTLSIsBoundToNothing(t *testing.T) {
 	for _, mechanism := range []string{"EXTERNAL", "SCRAM-SHA-256-PLUS"} {
 		c := &smtp.Client{Mechanism: mechanism}
