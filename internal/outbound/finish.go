@@ -16,8 +16,8 @@ type finished struct {
 	settle  []store.Settlement
 	notices []notice
 	again   []wakening
-	// kept has the rows if a route keeps them, unless their hosts call until they are
-	// settled.
+	// kept has rows that a route keeps. They are due at once if their hosts have called
+	// by the time that they are settled.
 	kept *job
 }
 
