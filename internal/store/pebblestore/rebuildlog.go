@@ -158,6 +158,38 @@ func (b *rebuilder) applyGaps(db *pebble.DB, lsn uint64, redo []byte) error {
 	}
 }
 
+// applyWithoutLogins applies a commit's redo to an index of which nothing was left:
+// what was removed since may be gone from the log.
+func applyWithoutLogins(db *pebble.DB, redo []byte) error {
+	batch, whole := db.NewBatch(), db.NewBatch()
+	defer batch.Close()
+	defer whole.Close()
+	if err := whole.SetRepr(redo); err != nil {
+		return err
+	}
+	r := whole.Reader()
+	for {
+		kind, key, value, ok, err := r.Next()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return db.Apply(batch, pebble.NoSync)
+		}
+		switch kind {
+		case pebble.InternalKeyKindRangeDelete:
+			err = batch.DeleteRange(key, value, nil)
+		case pebble.InternalKeyKindDelete:
+			err = batch.Delete(key, nil)
+		case pebble.InternalKeyKindSet:
+			err = batch.Set(key, fromLog(key, value), nil)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
 // fromLog is a record as it may come back from the log: an account only without
 // a login, since it may have been removed, or its passwords changed or revoked.
 func fromLog(key, value []byte) []byte {

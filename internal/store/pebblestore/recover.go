@@ -26,6 +26,9 @@ type recovery struct {
 	long     bool     // the last frame was one that is not followed by zeros
 	torn     []uint64 // segments that begin with a frame that was cut off
 
+	// lostAll says that nothing was left of the index, so that all the log is replayed.
+	lostAll bool
+
 	buf, frame []byte // to read into
 }
 
@@ -42,7 +45,7 @@ func (s *Store) recover(from applied) (*recovery, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &recovery{s: s, nums: nums, lsn: from.lsn, pos: from.next}
+	r := &recovery{s: s, nums: nums, lsn: from.lsn, pos: from.next, lostAll: from.lsn == 0 && s.has(keyRebuilt)}
 	defer r.close()
 	for {
 		f, ok, err := r.find()
@@ -205,7 +208,11 @@ func (r *recovery) replay(f *foundFrame) error {
 			"file", r.s.log.path(f.at.segment), "offset", f.at.offset, "commit", f.h.lsn,
 			"do", "find out what is wrong with the disk, then run: postrider store check --repair")
 	}
-	if err := applyRedo(r.s.db, redo); err != nil {
+	apply := applyRedo
+	if r.lostAll {
+		apply = applyWithoutLogins
+	}
+	if err := apply(r.s.db, redo); err != nil {
 		return indexFault(op, err)
 	}
 	r.lsn, r.last, r.pos = f.h.lsn, f.at, position{f.at.segment, f.at.offset + f.h.padded()}
