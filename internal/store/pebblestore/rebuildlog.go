@@ -128,6 +128,19 @@ func eachRedo(file vfs.File, num uint64, id storeID, f func(off int64, h *frameH
 
 // applyGaps applies those changes of a commit's redo that fall into gaps.
 func (b *rebuilder) applyGaps(db *pebble.DB, lsn uint64, redo []byte) error {
+	return applyFromLog(db, redo, func(key []byte) bool {
+		return b.lost(key, lsn) && key[0] != tableSegment && !bytes.Equal(key, keyApplied)
+	})
+}
+
+// applyWithoutLogins applies a commit's redo to an index of which nothing was left.
+func applyWithoutLogins(db *pebble.DB, redo []byte) error {
+	return applyFromLog(db, redo, func([]byte) bool { return true })
+}
+
+// applyFromLog applies those changes of a commit's redo whose keys are wanted, and all
+// deletions of spans. What was removed since may be gone from the log: see fromLog.
+func applyFromLog(db *pebble.DB, redo []byte, wanted func(key []byte) bool) error {
 	batch, whole := db.NewBatch(), db.NewBatch()
 	defer batch.Close()
 	defer whole.Close()
@@ -146,42 +159,10 @@ func (b *rebuilder) applyGaps(db *pebble.DB, lsn uint64, redo []byte) error {
 		switch {
 		case kind == pebble.InternalKeyKindRangeDelete:
 			err = batch.DeleteRange(key, value, nil)
-		case !b.lost(key, lsn) || key[0] == tableSegment || bytes.Equal(key, keyApplied):
+		case !wanted(key):
 		case kind == pebble.InternalKeyKindDelete:
 			err = batch.Delete(key, nil)
 		case kind == pebble.InternalKeyKindSet:
-			err = batch.Set(key, fromLog(key, value), nil)
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// applyWithoutLogins applies a commit's redo to an index of which nothing was left:
-// what was removed since may be gone from the log.
-func applyWithoutLogins(db *pebble.DB, redo []byte) error {
-	batch, whole := db.NewBatch(), db.NewBatch()
-	defer batch.Close()
-	defer whole.Close()
-	if err := whole.SetRepr(redo); err != nil {
-		return err
-	}
-	r := whole.Reader()
-	for {
-		kind, key, value, ok, err := r.Next()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return db.Apply(batch, pebble.NoSync)
-		}
-		switch kind {
-		case pebble.InternalKeyKindRangeDelete:
-			err = batch.DeleteRange(key, value, nil)
-		case pebble.InternalKeyKindDelete:
-			err = batch.Delete(key, nil)
-		case pebble.InternalKeyKindSet:
 			err = batch.Set(key, fromLog(key, value), nil)
 		}
 		if err != nil {
