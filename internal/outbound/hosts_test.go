@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -174,12 +175,26 @@ type slowAddresses struct {
 	Resolver
 	each  time.Duration
 	asked atomic.Int32
+	// under are the look-ups under way, most the most there were at once.
+	under, most atomic.Int32
+	// stuck look-ups of a host never end: the first of each, if it is not nil.
+	stuck *sync.Map
 }
 
 func (r *slowAddresses) Addresses(ctx context.Context, host string) (resolver.Addresses, error) {
 	r.asked.Add(1)
+	n := r.under.Add(1)
+	defer r.under.Add(-1)
+	for m := r.most.Load(); n > m && !r.most.CompareAndSwap(m, n); m = r.most.Load() {
+	}
+	each := r.each
+	if r.stuck != nil {
+		if _, again := r.stuck.LoadOrStore(host, true); !again {
+			each = 24 * time.Hour
+		}
+	}
 	select {
-	case <-time.After(r.each):
+	case <-time.After(each):
 	case <-ctx.Done():
 		return resolver.Addresses{}, ctx.Err()
 	}
@@ -207,9 +222,29 @@ func TestTheFirstHostDoesNotWaitLongForItsPeers(t *testing.T) {
 				if n := r.asked.Load(); len(sink.Messages()) != 1 || n > maxHosts {
 					t.Errorf("after %v %d hosts were looked up, connected to %v", most, n, s.dialled())
 				}
+				if n := r.most.Load(); n != levelLookups {
+					t.Errorf("got %d look-ups at once, want %d", n, levelLookups)
+				}
 			})
 		})
 	}
+}
+
+func TestAHostThatWasNotFoundSoonEnoughIsLookedUpWhenItsTurnComes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := &slowAddresses{stuck: new(sync.Map)}
+		s := begin(t, func(_ *site, o *Options) {
+			o.IsSelf = func(netip.AddrPort) bool { return false }
+			r.Resolver, o.Resolver = o.Resolver, r
+		})
+		sink := s.host("203.0.114.1", sinktest.Options{})
+		s.queue("alice@example.org", nil, "bob@remote.test")
+		time.Sleep(levelWait + time.Second)
+		synctest.Wait()
+		if len(sink.Messages()) != 1 {
+			t.Errorf("connected to %v", s.dialled())
+		}
+	})
 }
 
 func TestWeAreFoundAmongManyHosts(t *testing.T) {
